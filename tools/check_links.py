@@ -1,0 +1,54 @@
+"""Check that the links of a site lead somewhere and that it loads nothing from another site.
+
+    python tools/check_links.py docs
+"""
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+EXTERNAL = re.compile(r'[a-zA-Z][a-zA-Z0-9+.-]*:|//')
+
+class Page(HTMLParser):
+    "Anchors, links, and what a page loads."
+    def __init__(self, s):
+        super().__init__()
+        self.ids, self.links, self.loads, self.inside = set(), [], [], ''
+        self.feed(s)
+    def handle_starttag(self, tag, attrs):
+        a, self.inside = dict(attrs), tag
+        self.ids |= {a[k] for k in ('id', 'name') if a.get(k)}
+        if tag == 'a' and a.get('href'): self.links.append(a['href'])
+        if tag == 'link' and a.get('href') and a.get('rel') not in ('canonical', 'alternate'): self.loads.append(a['href'])
+        self.loads += [a[k] for k in ('src', 'poster', 'data') if a.get(k)]
+        self.loads += [u.split()[0] for u in (a.get('srcset') or '').split(',') if u.strip()]
+        self.loads += urls(a.get('style') or '')
+    def handle_data(self, data):
+        if self.inside == 'style': self.loads += urls(data)
+        if self.inside == 'script': self.loads += re.findall(r'\bimport\b[^;]*?["\'](https?://[^"\']+)', data)
+    def handle_endtag(self, tag): self.inside = ''
+
+def urls(css): return [u.strip('"\' ') for pair in re.findall(r'url\(([^)]+)\)|@import\s+["\']([^"\']+)', css) for u in pair if u]
+
+def check(docs):
+    "List links of the pages in `docs` that lead nowhere and all they load from another site; True when there is neither."
+    docs = docs.resolve()
+    pages = {p: Page(p.read_text(encoding='utf-8')) for p in sorted(docs.rglob('*.html'))}
+    todo = [(p, u, load) for p, page in pages.items() for load, us in ((False, page.links), (True, page.loads)) for u in us]
+    todo += [(p, u, True) for p in sorted(docs.rglob('*.css')) for u in urls(p.read_text(encoding='utf-8'))]
+    bad = {}
+    for p, u, load in todo:
+        where = f'{p.relative_to(docs).as_posix()}: {u}'
+        if u.startswith('data:') or u.startswith('#') and p.suffix == '.css': continue
+        if EXTERNAL.match(u):
+            if load: bad[where + ' (loaded from another site)'] = None
+            continue
+        path, _, fragment = u.partition('#')
+        target = (p.parent/unquote(path.partition('?')[0])).resolve() if path else p
+        if target.is_dir(): target /= 'index.html'
+        if not target.is_file() or fragment and target in pages and unquote(fragment) not in pages[target].ids: bad[where] = None
+    print('\n'.join(bad) or f'{len(pages)} pages, {len(todo)} links: all lead somewhere')
+    return bool(pages) and not bad
+
+if __name__ == '__main__': sys.exit(not check(Path(sys.argv[1])))

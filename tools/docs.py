@@ -1,0 +1,232 @@
+"""Build the documentation and README.md from the notebooks.
+
+    python tools/docs.py            README.md and docs/, then the link check
+    python tools/docs.py --readme   README.md only
+    python tools/docs.py --check    the link check only
+
+nbdev processes the notebooks into _proc/, smalldocs renders them, and KaTeX sets the formulas while
+the site is built, so that its pages need no script for mathematics and load nothing from elsewhere.
+"""
+import argparse
+import html
+import json
+import os
+import posixpath
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from configparser import ConfigParser
+from pathlib import Path
+
+from check_links import EXTERNAL, check
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG = ConfigParser(delimiters=['='])
+CONFIG.read(ROOT/'settings.ini', encoding='utf-8')
+CONFIG = CONFIG['DEFAULT']
+NBS, DOCS, PROC = ROOT/CONFIG['nbs_path'], ROOT/CONFIG['doc_path'], ROOT/'_proc'
+HOST = CONFIG['doc_host'] + CONFIG['doc_baseurl'] + '/'
+KATEX = '0.16.47'
+LINK = re.compile(r'(\]\(|\bhref=")([^)\s"]+)')
+
+def text(x): return ''.join(x) if isinstance(x, list) else x
+def read_json(path): return json.loads(path.read_text(encoding='utf-8'))
+def write(path, s): path.write_text(s, encoding='utf-8', newline='\n')
+
+# README
+
+def fenced(s, lang=''):
+    "`s` in a fence that it cannot close."
+    ticks = '`'*max(3, 1 + max(map(len, re.findall('`+', s)), default=0))
+    return f'{ticks}{lang}\n{s.rstrip()}\n{ticks}'
+
+def output_md(out):
+    "One stored output as Markdown; pictures and widgets are left out."
+    if out['output_type'] == 'stream': return fenced(text(out['text']), 'text') if out['name'] == 'stdout' else ''
+    data = out.get('data', {})
+    if 'text/markdown' in data: return text(data['text/markdown'])
+    plain = text(data.get('text/plain', ''))
+    return '' if not plain or plain.startswith('<') or any(k.startswith('image/') for k in data) else fenced(plain, 'text')
+
+def repo_link(m):
+    "A link of the notebook as a link from the repository's root."
+    path = m[2] if EXTERNAL.match(m[2]) or m[2].startswith('#') else posixpath.normpath(posixpath.join(NBS.name, m[2]))
+    return m[1] + path
+
+def readme():
+    "Write README.md from the notebook named by `readme_nb`."
+    nb = NBS/CONFIG['readme_nb']
+    parts = [f'<!-- generated from {NBS.name}/{nb.name} by tools/docs.py; do not edit -->']
+    for cell in read_json(nb)['cells']:
+        src = text(cell['source']).strip()
+        if cell['cell_type'] == 'markdown': parts.append(LINK.sub(repo_link, src))
+        if cell['cell_type'] != 'code': continue
+        flags = re.findall(r'^#\|\s*(.+?)\s*$', src, re.M)
+        if {'hide', 'export', 'exporti', 'include: false'} & set(flags) or any(f.startswith('default_exp') for f in flags): continue
+        code = re.sub(r'^#\|.*\n?', '', src, flags=re.M).strip()
+        if code and 'echo: false' not in flags: parts.append(fenced(code, 'python'))
+        if 'output: false' not in flags: parts += map(output_md, cell['outputs'])
+    write(ROOT/'README.md', '\n\n'.join(filter(None, parts)) + '\n')
+
+# Pages
+
+def process():
+    "Let nbdev process the notebooks and name each after its page: `10_nets.ipynb` becomes `nets.ipynb`."
+    from nbdev.serve import proc_nbs
+    os.chdir(ROOT)
+    shutil.rmtree(PROC, ignore_errors=True)
+    try: proc_nbs(force=True, n_workers=2)
+    except Exception as e: sys.exit('\n'.join([str(e), *re.findall(r'^\w*Error: .*', str(e.__cause__), re.M)[:1]]))
+    names, nbs = {}, {}
+    for path in sorted(PROC.rglob('*.ipynb')):
+        nb, old = read_json(path), path.relative_to(PROC).as_posix()
+        front = text(nb['cells'][0]['source'])
+        new = re.search(r'^output-file: (.+)\.html$', front, re.M)
+        names[old] = posixpath.join(posixpath.dirname(old), (new[1] if new else path.stem) + '.ipynb')
+        nb['cells'][0]['source'] = re.sub(r'^output-file: .+\n', '', front, flags=re.M)
+        nbs[names[old]] = nb
+        path.unlink()
+    return names, nbs
+
+def shown(nb):
+    "The outputs of `show_doc` in a notebook."
+    for cell in nb['cells']:
+        if cell['cell_type'] == 'code' and 'show_doc(' in text(cell['source']):
+            yield from (o['data'] for o in cell['outputs'] if 'text/markdown' in o.get('data', {}))
+
+def symbols(nbs):
+    "Name -> page and anchor for every symbol: a method that is not shown leads to its class."
+    links, index = {}, runpy.run_path(str(ROOT/CONFIG['lib_path']/'_modidx.py'))['d']
+    for mod, syms in index['syms'].items():
+        for sym, (href, _) in syms.items():
+            page = href.partition('.html')[0] + '.ipynb'
+            if page not in nbs: continue
+            links[mod] = page
+            names = {m[1] for d in shown(nbs[page]) for m in re.finditer(r'^### (\S+)', text(d['text/markdown']), re.M)}
+            name = sym.removeprefix(mod + '.')
+            anchor = next((n for n in (name, name.rpartition('.')[0]) if n in names), None)
+            if anchor: links[sym] = links[name] = f'{page}#{anchor.lower()}'
+    return links
+
+def relink(md, page, old, names, links):
+    "Link names in backticks, and lead links between notebooks to the renamed ones."
+    here = posixpath.dirname(page) or '.'
+    def symbol(m): return f'[{m[0]}]({posixpath.relpath(links[m[1]], here)})' if m[1] in links else m[0] # a link stays as it is
+    def link(m):
+        path, hash_, tail = m[2].partition('#')
+        new = names.get(posixpath.normpath(posixpath.join(posixpath.dirname(old), path)))
+        return m[1] + (posixpath.relpath(new, here) + hash_ + tail if new else m[2])
+    md = re.sub(rf'\[(`[^`]+`)\]\({re.escape(HOST)}[^)]*\)', r'\1', md) # nbdev's own links, to the published site
+    lines, fence = md.split('\n'), False
+    for i, line in enumerate(lines):
+        if line.lstrip().startswith('```'): fence = not fence
+        elif not fence and not line.startswith(('#', '    ')):
+            lines[i] = re.sub(r'\[[^\]]*\]\([^)]*\)|(?<!`)`([\w.]+)(?:\(\))?`(?!`)', symbol, LINK.sub(link, line))
+    return '\n'.join(lines)
+
+def sidebar(contents, names):
+    "The sidebar with its pages renamed, without the pages and sections that do not exist."
+    out = []
+    for c in [contents] if isinstance(contents, str) else contents:
+        if isinstance(c, dict):
+            if kids := sidebar(c['contents'], names): out.append({**c, 'contents': kids})
+        else: out += [names[n] for n in sorted(names) if n == c or '*' in c and Path(n).match(c)]
+    return out
+
+def configure(names):
+    "Write the configuration that smalldocs reads: that of Quarto with the sidebar inside."
+    import yaml
+    config, bar = (yaml.safe_load((NBS/f).read_text(encoding='utf-8')) for f in ('_quarto.yml', 'sidebar.yml'))
+    bar = bar['website']['sidebar']
+    bar['contents'] = sidebar(bar['contents'], names)
+    for page in sorted(names.values()):
+        if page not in json.dumps(bar): print(f'{page}: not in {NBS.name}/sidebar.yml')
+    config['website']['sidebar'] = bar
+    del config['metadata-files']
+    config['project']['output-dir'] = 'site'
+    config['format']['html']['include-in-header'] = {'text': SEARCH}
+    write(PROC/'_quarto.yml', yaml.safe_dump(config, sort_keys=False))
+
+# A page opened as a file may not fetch the search index, but may load it as a script.
+SEARCH = '''<script>if (location.protocol === "file:") window.fetch = url => new Promise(done => {
+  const s = document.createElement("script"); s.src = url.replace(/json$/, "js");
+  s.onload = () => done({json: () => searchIndex}); document.head.append(s); })</script>'''
+
+def build():
+    "Write docs/; what was there stays until the new site is complete."
+    names, nbs = process()
+    links = symbols(nbs)
+    for old, page in names.items():
+        for cell in nbs[page]['cells']:
+            if cell['cell_type'] == 'markdown': cell['source'] = relink(text(cell['source']), page, old, names, links)
+        for data in shown(nbs[page]):
+            md = re.sub(r'^### \S+', lambda m: m[0].replace('_', r'\_'), text(data['text/markdown']), flags=re.M)
+            data['text/markdown'] = relink(md, page, old, names, links)
+        write(PROC/page, json.dumps(nbs[page]))
+    configure(names)
+    from smalldocs import site as smalldocs
+    for warning in smalldocs.build(PROC, quiet=True).warnings: print(warning)
+    site = PROC/'site'
+    mathematics(site)
+    write(site/'search.js', f"const searchIndex = {(site/'search.json').read_text(encoding='utf-8')}\n")
+    sitemap = site/'sitemap.xml'
+    write(sitemap, re.sub(r'\s*<lastmod>.*?</lastmod>', '', sitemap.read_text(encoding='utf-8')))
+    for css in site.rglob('*.css'): # fonts of other hosts
+        write(css, re.sub(r'@import url\(["\']?(https?:)?//.*?\);', '', css.read_text(encoding='utf-8')))
+    write(site/'.nojekyll', '')
+    old = PROC/'old'
+    if DOCS.exists(): DOCS.rename(old)
+    site.rename(DOCS)
+    shutil.rmtree(old, ignore_errors=True)
+
+# Mathematics
+
+RENDER = '''const katex = require(process.argv[1]);
+const one = ([tex, displayMode]) => {
+  try { return {html: katex.renderToString(tex, {displayMode, strict: "ignore"})} } catch (e) { return {error: e.message} } };
+process.stdout.write(JSON.stringify(JSON.parse(require("fs").readFileSync(0)).map(one)))'''
+
+def katex():
+    "The folder of KaTeX, which npm installs once."
+    home, npm = ROOT/'node_modules/katex', shutil.which('npm')
+    if not npm or not shutil.which('node'):
+        sys.exit(f'The documentation needs Node.js with npm to set mathematics (KaTeX {KATEX}): install it and run again.')
+    if not (home/'package.json').exists() or read_json(home/'package.json')['version'] != KATEX:
+        r = subprocess.run([npm, 'install', '--prefix', ROOT, '--no-save', '--no-package-lock', '--ignore-scripts', '--no-audit',
+                            '--no-fund', f'katex@{KATEX}'], capture_output=True, text=True)
+        if r.returncode: sys.exit(f'npm could not install katex@{KATEX}:\n{r.stderr}')
+    return home/'dist'
+
+def mathematics(site):
+    "Replace the formulas of all pages by HTML and MathML, and what loads KaTeX by a local style sheet."
+    dist, formula = katex(), re.compile(r'(<span class="math (?:inline|display)">)\\([(\[])(.*?)\\[)\]]</span>', re.S)
+    pages = {p: p.read_text(encoding='utf-8') for p in sorted(site.rglob('*.html'))}
+    found = [(p, html.unescape(m[3]), m[2] == '[') for p, s in pages.items() for m in formula.finditer(s)]
+    r = subprocess.run(['node', '-e', RENDER, dist/'katex.min.js'], input=json.dumps([f[1:] for f in found]),
+                       capture_output=True, text=True, check=True, encoding='utf-8')
+    done = json.loads(r.stdout)
+    if bad := [f'{p.name}: ${tex}$: {d["error"]}' for (p, tex, _), d in zip(found, done) if 'error' in d]: sys.exit('\n'.join(bad))
+    done = iter(done)
+    for p, s in pages.items():
+        s = formula.sub(lambda m: m[1] + next(done)['html'] + '</span>', s)
+        headings = dict(re.findall(r'<h\d[^>]* data-anchor-id="([^"]+)">(.*?)</h\d>', s, re.S))
+        s = re.sub(r'(<a href="#([^"]+)" id="toc-[^>]*>)(.*?)</a>', # a formula in a heading is one in the table of contents, too
+                   lambda m: f'{m[1]}{headings[m[2]] if "katex" in headings.get(m[2], "") else m[3]}</a>', s)
+        s = re.sub(r'<script src="https://[^"]*katex[^"]*"[^>]*></script>', '', s)
+        s = re.sub(r'https://[^"]*/katex\.min\.css', posixpath.relpath('site_libs/katex/katex.min.css', p.parent.relative_to(site).as_posix()), s)
+        write(p, s)
+    css = (dist/'katex.min.css').read_text(encoding='utf-8')
+    shutil.copytree(dist/'fonts', site/'site_libs/katex/fonts', ignore=shutil.ignore_patterns('*.woff', '*.ttf'))
+    shutil.copy(dist.parent/'LICENSE', site/'site_libs/katex/LICENSE')
+    write(site/'site_libs/katex/katex.min.css', re.sub(r',url\([^)]*\.(woff|ttf)\) format\("\w+"\)', '', css))
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser.add_argument('--readme', action='store_true', help='write README.md only')
+    parser.add_argument('--check', action='store_true', help='check the links of docs/ only')
+    args = parser.parse_args()
+    if not args.check: readme()
+    if not args.check and not args.readme: build()
+    if not args.readme: sys.exit(not check(DOCS))
