@@ -13,6 +13,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+os.environ.pop("VIRTUAL_ENV", None)  # of another environment: IPython warns
 os.environ.update(RECNN_PROGRESS="0", IN_TEST="1", OMP_NUM_THREADS="1", MPLBACKEND="module://matplotlib_inline.backend_inline",
                   HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
 
