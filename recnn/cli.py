@@ -73,24 +73,25 @@ def prepare(args)->None:
 # %% ../nbs/22_cli.ipynb #43972ad1
 def embed(args)->None:
     "Write the embeddings of films."
-    from recnn.dataset import read_arrays
+    import numpy as np
+    from recnn.dataset import open_arrays
     from recnn.embeddings import embed_movies, save_embeddings
     from recnn.ratings import load_sample, read_movies
     movies = load_sample()[1] if args.movies is None else read_movies(args.movies)
     fit_ids = None
     if args.data:
-        arrays,_ = read_arrays(args.data)
-        fit_ids = arrays['movies'][arrays['split']==0]
+        arrays,_ = open_arrays(args.data)
+        fit_ids = np.unique(arrays['movies'][arrays['split']==0])
     embeddings = embed_movies(movies, fit_ids, args.dim, args.model, args.device)
     save_embeddings(embeddings, args.out)
     print(f'{args.out}: {len(embeddings):,} films as {embeddings.dim} numbers')
 
 # %% ../nbs/22_cli.ipynb #7e55888c
-def open_data(args, part): # a part of the data set, with its embeddings
-    "The windows of one part of the users."
+def open_data(args): # the data set with its embeddings
+    "The data set that the arguments name."
     from recnn.dataset import TransitionDataset
     from recnn.embeddings import load_embeddings
-    return TransitionDataset(args.data, load_embeddings(args.embeddings), args.device).part(part)
+    return TransitionDataset(args.data, load_embeddings(args.embeddings), args.device)
 
 # %% ../nbs/22_cli.ipynb #e2018525
 def write_log(log, path): # rows as from `fit`, CSV file
@@ -104,11 +105,11 @@ def train(args)->list: # the log of `fit`
     "Train one agent and save it."
     from recnn.evaluation import Watch
     from recnn.training import fit
-    whole = open_data(args, 'train')
-    valid,cls,out = whole.part('valid'),agents()[args.agent],Path(args.out)
+    whole,cls,out = open_data(args),agents()[args.agent],Path(args.out)
+    train,valid = whole.part('train'),whole.part('valid')
     config = make_config(cls, args.set, frame_size=whole.frame_size, embed_dim=whole.embeddings.dim)
     agent = cls(config, args.seed, args.device)
-    log = fit(agent, whole, args.updates, args.seed, out.with_suffix('.checkpoint'), desc=args.agent,
+    log = fit(agent, train, args.updates, args.seed, out.with_suffix('.checkpoint'), desc=args.agent,
               evaluate=Watch(valid) if len(valid) else None, evaluate_every=max(args.updates//20, 1))
     agent.save(out)
     write_log(log, out.with_name(f'{out.stem}-log.csv'))
@@ -120,8 +121,8 @@ def evaluate(args)->dict: # tables, and what else the report draws
     "Print the tables of ranking and of values."
     import pandas as pd
     from recnn.evaluation import AgentScorer, ItemKNNScorer, PopularityScorer, RandomScorer, last_out, rank_table, value_table
-    train = open_data(args, 'train')
-    part = train.part(args.part)
+    whole = open_data(args)
+    train,part = whole.part('train'),whole.part(args.part)
     films,queries = train.embeddings,last_out(part)
     loaded = {Path(p).stem: load_agent(p) for p in args.agents}
     scorers = {'random': RandomScorer(len(films), args.seed), 'popularity': PopularityScorer(train), 'item-kNN': ItemKNNScorer(train)}

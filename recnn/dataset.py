@@ -4,15 +4,19 @@
 
 # %% ../nbs/04_dataset.ipynb #74a319ef
 from __future__ import annotations
+import hashlib, sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
+from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from .ratings import UserSplit, atomic_write
 
 # %% auto #0
-__all__ = ['FORMAT', 'VERSION', 'SPLITS', 'window_starts', 'to_reward', 'build_dataset', 'Batch', 'make_batch', 'seed_order',
-           'read_arrays', 'TransitionDataset', 'batches', 'part', 'histories']
+__all__ = ['FORMAT', 'VERSION', 'SPLITS', 'KEYS', 'window_starts', 'to_reward', 'build_dataset', 'Batch', 'make_batch',
+           'seed_order', 'open_arrays', 'content_hash', 'BufferPool', 'TransitionDataset', 'films', 'windows',
+           'BlockOrder', 'batches', 'sample', 'BatchStream', 'part', 'histories']
 
 # %% ../nbs/04_dataset.ipynb #d89bcf5d
 if TYPE_CHECKING:
@@ -44,11 +48,51 @@ def to_reward(
     whole = (reward==np.round(reward)).all() and (np.abs(reward)<=127).all()
     return reward.astype('int8' if whole else 'float32')
 
-# %% ../nbs/04_dataset.ipynb #871ca5e1
+# %% ../nbs/04_dataset.ipynb #d250a315
 FORMAT,VERSION = 'recnn-transitions',1
 SPLITS = ('train','valid','test')
+KEYS = ('movies','ratings','done','user_id','timestamp','split','item_id')
 
-# %% ../nbs/04_dataset.ipynb #188ec08a
+# %% ../nbs/04_dataset.ipynb #2d4a6ed4
+def _check_log(
+    ratings:pd.DataFrame, # a log as from `read_ratings`
+    frame_size:int, # T
+)->tuple[np.ndarray,np.ndarray,np.ndarray]: # user, item and timestamp columns
+    "Columns of a log that can be cut into windows; any other is a `ValueError`."
+    user,item,time = (ratings[c].to_numpy() for c in ('user_id','item_id','timestamp'))
+    same = user[1:]==user[:-1]
+    wrong = (user[1:]<user[:-1]) | (same & (time[1:]<time[:-1]))
+    if wrong.any(): raise ValueError(f'the log is out of order at row {int(wrong.argmax())+2}; bring it into order with `check_ratings`')
+    if item.min()<0 or item.max()>=2**31: raise ValueError(f'item_id {item.min() if item.min()<0 else item.max()} lies outside [0, 2^31); renumber the films')
+    if not (user[:-frame_size]==user[frame_size:]).any():
+        most = int(np.diff(np.flatnonzero(np.r_[True, ~same, True])).max())
+        raise ValueError(f'frame_size {frame_size} needs a user with at least {frame_size+1} ratings, the longest history has {most}; '
+                         + (f'choose a frame_size of at most {most-1}' if most>1 else 'there is nothing to learn from'))
+    return user,item,time
+
+# %% ../nbs/04_dataset.ipynb #312b44df
+def _write_array(
+    f, # open h5py file
+    key:str, # name of the data set
+    piece, # (a,b) -> rows a to b
+    n:int, # rows in all
+    digest, # hashlib object, updated
+    pool:ThreadPoolExecutor, # of one thread, for the checksum
+    compression:str|None=None, # None: contiguous, the fastest layout for random rows
+    step:int=1<<19, # rows at once
+)->None:
+    "Write one array piece by piece."
+    first = piece(0, min(step, n))
+    d = f.create_dataset(key, (n, *first.shape[1:]), first.dtype, compression=compression, shuffle=compression is not None or None,
+                         chunks=(min(step, n)//16+1, *first.shape[1:]) if compression else None)
+    hashed = pool.submit(digest.update, key.encode())
+    for a in range(0, n, step):
+        x = first if a==0 else piece(a, min(a+step, n))
+        hashed.result(); hashed = pool.submit(digest.update, memoryview(np.ascontiguousarray(x)).cast('B'))
+        d[a:a+len(x)] = x
+    hashed.result()
+
+# %% ../nbs/04_dataset.ipynb #16af5e49
 def build_dataset(
     ratings:pd.DataFrame, # a log as from `read_ratings`
     path:str|Path, # HDF5 file to write
@@ -57,27 +101,33 @@ def build_dataset(
     shift:float=2.5, # rating that is worth 0
     scale:float=2., # reward of one rating unit
     source:str='', # where the log comes from, kept as an attribute
+    compression:str|None=None, # 'lzf' or 'gzip' for a smaller file to share, slower to read
 )->dict: # counts, as in the file's attributes
     "Write all windows of a log to one HDF5 file, whole or not at all."
-    import h5py
-    user,item = ratings.user_id.to_numpy(),ratings.item_id.to_numpy()
+    import h5py, pandas as pd
+    if frame_size<1: raise ValueError(f'frame_size must be at least 1, got {frame_size}')
+    user,item,time = _check_log(ratings, frame_size)
     starts,done = window_starts(user, frame_size)
-    if len(starts)==0:
-        most = ratings.user_id.value_counts().max()
-        raise ValueError(f'frame_size {frame_size} needs a user with at least {frame_size+1} ratings, the longest history has '
-                         f'{most}; choose a frame_size of at most {most-1}' if most>1 else 'no user has two ratings; there is nothing to learn from')
-    if item.min()<-2**31 or item.max()>=2**31: raise ValueError(f'item_id {max(item.min(),item.max(),key=abs)} does not fit 32 bits; renumber the films')
-    windows = lambda x: np.lib.stride_tricks.sliding_window_view(x, frame_size+1)[starts]
-    part = np.zeros(len(starts), 'uint8')
+    bounds = np.flatnonzero(np.r_[True, user[1:]!=user[:-1], True])
+    lengths,users = np.diff(bounds),user[bounds[:-1]]
+    codes = np.zeros(len(users), 'uint8')
     if split is not None:
-        for code,name in enumerate(SPLITS): part[np.isin(user[starts], getattr(split, name))] = code
-    arrays = dict(movies=windows(item.astype('int32')), ratings=windows(to_reward(ratings.rating, shift, scale)), done=done,
-                  user_id=user[starts], split=part)
-    counts = dict(n_rows=len(starts), n_users=len(np.unique(user[starts])), n_items=len(np.unique(arrays['movies'])),
-                  n_short_users=len(np.unique(user))-len(np.unique(user[starts])))
-    with atomic_write(path) as tmp, h5py.File(tmp, 'w') as f:
-        for key,x in arrays.items(): f.create_dataset(key, data=x) # contiguous: the fastest layout for random rows
-        f.attrs.update(format=FORMAT, version=VERSION, frame_size=frame_size, source=str(source), reward_shift=shift, reward_scale=scale, **counts)
+        for code,name in enumerate(SPLITS): codes[np.isin(users, getattr(split, name))] = code
+    in_window = np.repeat(lengths>frame_size, lengths)
+    item_id = np.sort(pd.unique(item[in_window])).astype('int32')
+    per_row = dict(user_id=user, timestamp=time, split=np.repeat(codes, lengths))
+    windows = {k: np.lib.stride_tricks.sliding_window_view(x, frame_size+1)
+               for k,x in (('movies',item.astype('int32')),('ratings',to_reward(ratings.rating, shift, scale)))}
+    def piece(key):
+        if key in windows: return lambda a,b: windows[key][starts[a:b]]
+        if key in ('done','item_id'): return lambda a,b: (done if key=='done' else item_id)[a:b]
+        return lambda a,b: per_row[key][starts[a:b]+frame_size]
+    counts = dict(n_rows=len(starts), n_users=int((lengths>frame_size).sum()), n_items=len(item_id), n_short_users=int((lengths<=frame_size).sum()))
+    digest = hashlib.sha256()
+    with atomic_write(path) as tmp, h5py.File(tmp, 'w') as f, ThreadPoolExecutor(1) as pool:
+        for key in KEYS: _write_array(f, key, piece(key), len(item_id) if key=='item_id' else len(starts), digest, pool, compression)
+        f.attrs.update(format=FORMAT, version=VERSION, frame_size=frame_size, source=str(source), reward_shift=shift, reward_scale=scale,
+                       sha256=digest.hexdigest(), **counts)
     return counts
 
 # %% ../nbs/04_dataset.ipynb #ee05e263
@@ -105,70 +155,186 @@ def seed_order(
     "Flatten a state to all embeddings, then all ratings."
     return torch.cat([state[...,:-1].flatten(1), state[...,-1]], 1)
 
-# %% ../nbs/04_dataset.ipynb #677b31a4
-def read_arrays(
+# %% ../nbs/04_dataset.ipynb #d4e49f55
+def _open_array(
+    d, # h5py data set
+    path:Path, # its file
+)->np.ndarray:
+    "A private map of a contiguous data set, or the values of a compressed one."
+    offset = d.id.get_offset()
+    return d[:] if offset is None else np.memmap(path, d.dtype, 'c', offset, d.shape)
+
+# %% ../nbs/04_dataset.ipynb #c2cb3da1
+def open_arrays(
     path:str|Path, # HDF5 file as from `build_dataset`
+    verify:bool|None=None, # compare the checksum; by default for files up to 100 MB
 )->tuple[dict,dict]: # arrays by key, attributes
-    "Read and check a file of transitions; any other file is a `ValueError` that names it."
+    "Open and check a file of transitions; any other file is a `ValueError` that names it."
     import h5py
-    path = Path(path)
+    path = Path(path); again = 'write it anew with `recnn prepare`'
     if not path.is_file(): raise FileNotFoundError(f'{path}: no such file; write one with `recnn prepare`')
-    try: f = h5py.File(path, 'r')
-    except OSError as e: raise ValueError(f'{path}: no HDF5 file, or a broken one ({e}); write it anew with `recnn prepare`') from e
-    with f:
-        attrs = dict(f.attrs)
-        if attrs.get('format')!=FORMAT: raise ValueError(f'{path}: an HDF5 file, but not one of transitions (keys {list(f)[:5]}); write one with `recnn prepare`')
-        if attrs['version']!=VERSION: raise ValueError(f'{path}: version {attrs["version"]}, this recnn reads version {VERSION}; write it anew')
-        missing = {'movies','ratings','done','user_id','split'}-set(f)
-        if missing: raise ValueError(f'{path}: {sorted(missing)} missing; write it anew with `recnn prepare`')
-        try: arrays = {key: f[key][:] for key in ('movies','ratings','done','user_id','split')}
-        except OSError as e: raise ValueError(f'{path}: the file is damaged ({e}); write it anew with `recnn prepare`') from e
+    try:
+        with h5py.File(path, 'r') as f:
+            attrs = dict(f.attrs)
+            if attrs.get('format')!=FORMAT: raise ValueError(f'{path}: an HDF5 file, but not one of transitions (keys {list(f)[:5]}); {again}')
+            if attrs['version']!=VERSION: raise ValueError(f'{path}: version {attrs["version"]}, this recnn reads version {VERSION}; {again}')
+            missing = set(KEYS)-set(f)
+            if missing: raise ValueError(f'{path}: {sorted(missing)} missing; {again}')
+            arrays = {key: _open_array(f[key], path) for key in KEYS}
+    except (OSError, RuntimeError) as e: raise ValueError(f'{path}: no HDF5 file, or a broken one ({e}); {again}') from e
     n,width = int(attrs['n_rows']),int(attrs['frame_size'])+1
     for key,x in arrays.items():
-        want = (n,width) if key in ('movies','ratings') else (n,)
-        if x.shape!=want: raise ValueError(f'{path}: {key} has shape {x.shape}, its attributes say {want}; write it anew')
+        want = (n,width) if key in ('movies','ratings') else (int(attrs['n_items']) if key=='item_id' else n,)
+        if x.shape!=want: raise ValueError(f'{path}: {key} has shape {x.shape}, its attributes say {want}; {again}')
+    if verify or (verify is None and path.stat().st_size<=100e6):
+        if content_hash(arrays)!=attrs['sha256']: raise ValueError(f'{path}: the content is not what was written (checksum differs); {again}')
     return arrays,attrs
 
-# %% ../nbs/04_dataset.ipynb #c2277e0c
-class TransitionDataset:
+# %% ../nbs/04_dataset.ipynb #fbdcb9c3
+def content_hash(
+    arrays:dict, # as from `open_arrays`
+    step:int=1<<19, # rows at once
+)->str: # SHA-256
+    "Checksum of names and values of all arrays."
+    digest = hashlib.sha256()
+    for key in KEYS:
+        digest.update(key.encode())
+        for a in range(0, len(arrays[key]), step): digest.update(memoryview(np.ascontiguousarray(arrays[key][a:a+step])).cast('B'))
+    return digest.hexdigest()
+
+# %% ../nbs/04_dataset.ipynb #d07cab99
+class BufferPool:
+    "Arrays of floats that are used again when all tensors made from them are gone."
+    free = sys.getrefcount([np.empty(1)][0])
+    def __init__(self): self.arrays = []
+    def take(self, n): # a tensor of n float32
+        for i in range(len(self.arrays)):
+            if sys.getrefcount(self.arrays[i])<=self.free+1 and len(self.arrays[i])>=n: return torch.from_numpy(self.arrays[i])[:n]
+        self.arrays = [a for a in self.arrays if len(a)>=n][-7:]+[np.empty(n, 'float32')]
+        return torch.from_numpy(self.arrays[-1])
+
+# %% ../nbs/04_dataset.ipynb #fcf94205
+class TransitionDataset(Dataset):
     "Windows of a file with the embeddings of its films; `part` gives the windows of some users as a view."
     def __init__(self,
         path:str|Path, # HDF5 file as from `build_dataset`
         embeddings:ItemEmbeddings, # a vector for every film in the file
-        device:str='cpu', # where batches are made
+        device:str='cpu', # where batches are made; on a GPU, ids and embeddings are kept there
+        dtype:torch.dtype=torch.float32, # of the batches' numbers; float16 and bfloat16 halve the memory
+        verify:bool|None=None, # compare the file's checksum, see `open_arrays`
     ):
-        arrays,self.attrs = read_arrays(path)
-        self.path,self.embeddings,self.device = Path(path),embeddings,device
-        try: positions = embeddings.positions(arrays['movies'])
+        self.path,self.embeddings,self.device,self.dtype = Path(path),embeddings,torch.device(device),dtype
+        arrays,self.attrs = open_arrays(path, verify)
+        ids = np.asarray(arrays['item_id'])
+        try: positions = embeddings.positions(ids)
         except KeyError as e: raise KeyError(f'{path}: {e.args[0]}') from None
-        self.films = torch.from_numpy(positions.astype('int32')) # [N,T+1] rows of the embeddings
-        self.rewards = torch.from_numpy(arrays['ratings']) # [N,T+1]
-        self.done = torch.from_numpy(arrays['done']) # [N]
-        self.user_id,self.split = arrays['user_id'],arrays['split']
-        self.table = torch.cat([embeddings.matrix, torch.zeros(len(embeddings),1)], 1).to(device)
-        self.rows = torch.arange(len(self.done))
+        if ids[-1]>=1<<26: raise ValueError(f'{path}: film id {ids[-1]} is too large for the table of ids; renumber the films from 0')
+        self.lookup = torch.zeros(int(ids[-1])+1, dtype=torch.int32)
+        self.lookup[torch.from_numpy(ids.astype('int64'))] = torch.from_numpy(positions.astype('int32'))
+        self.lookup = self.lookup.to(device)
+        self.table = torch.cat([embeddings.matrix, torch.zeros(len(embeddings),1)], 1).to(device, dtype)
+        self.pool,self.subset,self._open = BufferPool(),None,arrays
+
+    def __getstate__(self): return self.__dict__|dict(_open=None, pool=BufferPool()) # another process maps the file itself
+    def __len__(self): return int(self.attrs['n_rows']) if self.subset is None else len(self.subset)
+    def __enter__(self): return self
+    def __exit__(self, *_): self._open = None
 
     @property
     def frame_size(self): return int(self.attrs['frame_size'])
-    def __len__(self): return len(self.rows)
+    @property
+    def rows(self): return torch.arange(len(self)) if self.subset is None else self.subset # rows of the file
+    @property
+    def arrays(self): # key -> array of the whole file; movies, ratings and done as tensors on the device
+        if self._open is None: self._open = open_arrays(self.path, verify=False)[0]
+        if isinstance(self._open['movies'], np.ndarray):
+            self._open |= {k: torch.from_numpy(self._open[k]).to(self.device) for k in ('movies','ratings','done')}
+        return self._open
 
-    def windows(self, rows): # positions in the file -> Batch
-        films = self.films[rows].to(self.device)
-        x = self.table.index_select(0, films.flatten()).view(*films.shape, -1)
-        x[...,-1] = self.rewards[rows].to(self.device)
-        return make_batch(x, self.done[rows].to(self.device))
+# %% ../nbs/04_dataset.ipynb #9e8e531f
+def _take(
+    x:torch.Tensor, # [N,...]
+    rows, # slice, or tensor of positions
+)->torch.Tensor: # [B,...]
+    "Rows of a tensor."
+    return x[rows] if isinstance(rows, slice) else x.index_select(0, rows.to(x.device))
 
-    def __getitem__(self, i): # slice, array or tensor of positions in this view
-        return self.windows(self.rows[[i] if isinstance(i, int) else i])
+# %% ../nbs/04_dataset.ipynb #ea5ca190
+def films(
+    self:TransitionDataset, # a data set
+    rows, # slice or tensor of rows of the file
+)->torch.Tensor: # [B,T+1] int32: rows of the embeddings
+    "Positions of the films of some windows."
+    ids = _take(self.arrays['movies'], rows)
+    return self.lookup.index_select(0, ids.flatten()).view(ids.shape)
 
-# %% ../nbs/04_dataset.ipynb #a921a16d
+# %% ../nbs/04_dataset.ipynb #7a74948b
+def windows(
+    self:TransitionDataset, # a data set
+    rows, # slice or tensor of rows of the file
+)->Batch:
+    "Some windows as vectors."
+    films = self.films(rows)
+    shape = (*films.shape, self.table.shape[1])
+    pooled = self.device.type=='cpu' and self.dtype==torch.float32 and get_worker_info() is None
+    x = self.pool.take(shape[0]*shape[1]*shape[2]).view(-1, shape[2]) if pooled else None
+    x = torch.index_select(self.table, 0, films.flatten(), out=x).view(shape)
+    x[...,-1] = _take(self.arrays['ratings'], rows)
+    return make_batch(x, _take(self.arrays['done'], rows).clone())
+
+# %% ../nbs/04_dataset.ipynb #dab0f588
+def _getitem(
+    self:TransitionDataset, # a data set or a part of it
+    i, # int, slice, or tensor of positions in this view
+)->Batch: # without the batch dimension for an int
+    "One window, or some of them."
+    if not isinstance(i, int): return self.windows(i if self.subset is None and isinstance(i, slice) and i.step in (None,1) else self.rows[i])
+    if not -len(self)<=i<len(self): raise IndexError(f'window {i} of {len(self)}')
+    return Batch(*(x[0] for x in self.windows(self.rows[[i%len(self)]])))
+
+# %% ../nbs/04_dataset.ipynb #dc600501
+TransitionDataset.films,TransitionDataset.windows,TransitionDataset.__getitem__ = films,windows,_getitem
+
+# %% ../nbs/04_dataset.ipynb #c2c2d93a
+def _generator(*seeds:int)->torch.Generator:
+    "A generator seeded by several numbers, such as seed and epoch."
+    return torch.Generator().manual_seed(int(np.random.SeedSequence(seeds).generate_state(1, 'uint64')[0]>>np.uint64(1)))
+
+# %% ../nbs/04_dataset.ipynb #0234e531
+class BlockOrder:
+    "Positions 0 to n-1 shuffled by blocks; sliced like a tensor, and never held as a whole."
+    def __init__(self,
+        n:int, # positions
+        block:int, # consecutive positions that stay near each other
+        group:int, # blocks whose positions are mixed
+        seeds:tuple, # such as seed and epoch
+    ):
+        self.n,self.block,self.group,self.seeds,self.held = n,block,group,seeds,(None,None)
+        self.blocks = torch.randperm(-(-n//block), generator=_generator(*seeds))
+        sizes = (n-self.blocks*block).clamp(max=block)
+        self.ends = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])[[*range(0, len(sizes), group), len(sizes)]] # where groups begin and end
+
+    def mixed(self, g): # positions of group g, shuffled
+        if self.held[0]!=g:
+            rows = torch.cat([torch.arange(b*self.block, min((b+1)*self.block, self.n)) for b in self.blocks[g*self.group:(g+1)*self.group].tolist()])
+            self.held = g,rows[torch.randperm(len(rows), generator=_generator(*self.seeds, g))]
+        return self.held[1]
+
+    def __getitem__(self, s): # slice of positions in the shuffled order
+        a,b = s.start,min(s.stop, self.n)
+        first,last = (torch.searchsorted(self.ends, torch.tensor([a,b-1]), right=True)-1).tolist()
+        return torch.cat([self.mixed(g)[max(a-self.ends[g].item(), 0):b-self.ends[g].item()] for g in range(first, last+1)])
+
+# %% ../nbs/04_dataset.ipynb #3b1d11c8
 def batches(
     self:TransitionDataset, # what to walk through
     batch_size:int=256, # B; the last batch of an epoch may be smaller
-    shuffle:bool=True, # a new permutation each epoch, else the file's order
+    shuffle:bool|int=True, # True: a new permutation each epoch; a number: shuffled by blocks of so many rows; False: the file's order
     seed:int=0, # of the permutations
     start:int=0, # batches already taken
     epochs:int|None=1, # None: without end
+    worker:int=0, # which of `workers` this is
+    workers:int=1, # processes that share the batches among them
 ):
     "Yield a `Batch` at a time."
     if batch_size<1: raise ValueError(f'batch_size must be at least 1, got {batch_size}')
@@ -176,14 +342,39 @@ def batches(
     if per_epoch==0: raise ValueError(f'{self.path}: no window in this part of the data set')
     epoch,skip = divmod(start, per_epoch)
     while epochs is None or epoch<epochs:
-        state = np.random.SeedSequence([seed,epoch]).generate_state(1, 'uint64')[0]>>np.uint64(1)
-        generator = torch.Generator().manual_seed(int(state))
-        rows = self.rows[torch.randperm(len(self), generator=generator)] if shuffle else self.rows
-        for i in range(skip, per_epoch): yield self.windows(rows[i*batch_size:(i+1)*batch_size])
+        if shuffle is True: order = torch.randperm(len(self), generator=_generator(seed, epoch), dtype=torch.int32)
+        else: order = BlockOrder(len(self), shuffle, 64, (seed,epoch)) if shuffle else None
+        for i in range(skip, per_epoch):
+            if i%workers!=worker: continue
+            rows = slice(i*batch_size, min((i+1)*batch_size, len(self)))
+            if order is not None: rows = order[rows]
+            yield self.windows(rows if self.subset is None else self.subset[rows])
         epoch,skip = epoch+1,0
 
-# %% ../nbs/04_dataset.ipynb #3eaa003f
-TransitionDataset.batches = batches
+# %% ../nbs/04_dataset.ipynb #2fd9a9e0
+def sample(
+    self:TransitionDataset, # what to draw from
+    n:int, # B
+    generator:torch.Generator, # source of the draws
+)->Batch:
+    "Windows drawn at random, with replacement."
+    rows = torch.randint(len(self), (n,), generator=generator)
+    return self.windows(rows if self.subset is None else self.subset[rows])
+
+# %% ../nbs/04_dataset.ipynb #24c73eca
+TransitionDataset.batches,TransitionDataset.sample = batches,sample
+
+# %% ../nbs/04_dataset.ipynb #2e575f13
+class BatchStream(IterableDataset):
+    "Batches of a data set for `DataLoader(stream, batch_size=None, num_workers=...)`."
+    def __init__(self,
+        dataset:TransitionDataset, # what to walk through
+        **options, # of `batches`
+    ): self.dataset,self.options = dataset,options
+    def __iter__(self):
+        info = get_worker_info()
+        share = dict(worker=info.id, workers=info.num_workers) if info else {}
+        return self.dataset.batches(**self.options, **share)
 
 # %% ../nbs/04_dataset.ipynb #0a5b8f57
 def part(
@@ -193,7 +384,9 @@ def part(
     "The windows of one part of the users."
     if name not in SPLITS: raise ValueError(f'part must be one of {SPLITS}, got {name!r}')
     view = object.__new__(TransitionDataset)
-    view.__dict__.update(self.__dict__, rows=torch.from_numpy(np.flatnonzero(self.split==SPLITS.index(name))))
+    mine = self.arrays['split']==SPLITS.index(name)
+    if self.subset is not None: mine &= np.isin(np.arange(len(mine)), self.subset)
+    view.__dict__.update(self.__dict__, subset=torch.from_numpy(np.flatnonzero(mine).astype('int32')))
     return view
 
 # %% ../nbs/04_dataset.ipynb #de40f2cb
@@ -204,7 +397,8 @@ def histories(
     self:TransitionDataset, # a data set or a part of it
 )->list: # one int array of film positions a user, in the order of the file
     "All films of each user, as positions in the embeddings, first to last."
-    films,done = self.films[self.rows].numpy(),self.done[self.rows].numpy()
+    rows = slice(None) if self.subset is None else self.subset
+    films,done = self.films(rows).cpu().numpy(),_take(self.arrays['done'], rows).cpu().numpy()
     ends = np.flatnonzero(done)+1
     return [np.concatenate([films[a], films[a+1:b,-1]]) for a,b in zip(np.r_[0,ends[:-1]], ends)]
 

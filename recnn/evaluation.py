@@ -36,11 +36,11 @@ def last_out(
     part:TransitionDataset, # held-out windows, such as `dataset.part('test')`
 )->Queries:
     "The last film of each user as a question."
-    rows = part.rows[part.done[part.rows]]
+    rows = part.rows[part.arrays['done'][part.rows].cpu()]
     if len(rows)==0: raise ValueError(f'{part.path}: no user in this part of the data set')
-    target = part.films[rows,-1].long()
+    target = part.films(rows)[:,-1].long().cpu()
     seen = [h[:-1][h[:-1]!=t] for h,t in zip(part.histories(), target.numpy())]
-    return Queries(part.windows(rows).state, target, seen, part.user_id[rows])
+    return Queries(part.windows(rows).state, target, seen, part.arrays['user_id'][rows.numpy()])
 
 # %% ../nbs/20_evaluation.ipynb #c5ab1e9f
 def hit_rate(
@@ -187,7 +187,7 @@ def q_and_return(
     for b in part.batches(batch_size, shuffle=False):
         logged.append(agent.q(b.state, b.action)); policy.append(agent.q(b.state, agent.act(b.state))); reward.append(b.reward)
     cat = lambda xs: torch.cat(xs).cpu().numpy().astype('float64')
-    return dict(q_logged=cat(logged), q_policy=cat(policy), returns=discounted_returns(cat(reward), part.done[part.rows].numpy(), agent.config.gamma))
+    return dict(q_logged=cat(logged), q_policy=cat(policy), returns=discounted_returns(cat(reward), part.arrays['done'][part.rows].cpu().numpy(), agent.config.gamma))
 
 # %% ../nbs/20_evaluation.ipynb #b7ac98e5
 def pairwise(

@@ -8,9 +8,8 @@
 Prints a line a notebook (cells run, cells skipped by flag, seconds) and ends with `N passed, N failed`, counted in
 notebooks. A cell that has a flag of settings.ini (`tst_flags`) or `eval: false` is skipped and counted.
 """
-import argparse, os, re, sys, time
-from functools import partial
-from multiprocessing import get_context
+import argparse, json, os, re, subprocess, sys, time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 os.environ.pop("VIRTUAL_ENV", None)  # of another environment: IPython warns
@@ -26,8 +25,8 @@ def flags_of(source, known):
     return (marks & known) | ({"eval: false"} if "eval: false" in marks else set())
 
 
-def run_notebook(path, flags=frozenset(), store=False):
-    "Execute one notebook; returns its name, cells run, flags of cells skipped, seconds and the error text."
+def run_notebook(path, flags, store):
+    "Execute one notebook in this process; returns its name, cells run, flags of cells skipped, seconds and the error text."
     from execnb.nbio import read_nb, write_nb
     from execnb.shell import CaptureShell
     from nbdev.config import get_config
@@ -47,6 +46,14 @@ def run_notebook(path, flags=frozenset(), store=False):
     return str(path.relative_to(NBS)), n, skipped, time.time() - start, error
 
 
+def in_process(path, args):
+    "Execute one notebook in a process of its own."
+    words = [sys.executable, __file__, "--one", str(path), "--flags", args.flags] + ["--store"] * args.store
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode: return str(path.relative_to(NBS)), 0, [], 0.0, f"{path.name}: the process ended with {done.returncode}\n{done.stderr[-2000:]}"
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def notebooks(names):
     "All notebooks below nbs/, or those that are named."
     paths = [p for p in sorted(NBS.rglob("*.ipynb")) if not any(part.startswith((".", "_")) for part in p.relative_to(NBS).parts)]
@@ -62,11 +69,12 @@ def main():
     parser.add_argument("--flags", default="", help="flagged cells to run as well, such as 'slow gpu'")
     parser.add_argument("--store", action="store_true", help="keep the outputs in the notebooks")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="notebooks at once")
+    parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.one: return print("\n" + json.dumps(run_notebook(args.one, set(args.flags.split()), args.store)))
     paths, cells, skips, failed = notebooks(args.names), 0, 0, []
-    job = partial(run_notebook, flags=set(args.flags.split()), store=args.store)
-    with get_context("spawn").Pool(args.workers, maxtasksperchild=1) as pool: # a fresh process for each notebook
-        for name, n, skipped, seconds, error in pool.imap(job, paths, chunksize=1):
+    with ThreadPoolExecutor(args.workers) as pool:
+        for name, n, skipped, seconds, error in pool.map(lambda p: in_process(p, args), paths):
             cells += n; skips += len(skipped)
             note = f", skipped {len(skipped)} ({', '.join(sorted(set(skipped)))})" if skipped else ""
             print(f"{'FAILED' if error else 'passed'}  {name:24} {n:3} cells run{note}, {seconds:.1f} s", flush=True)
