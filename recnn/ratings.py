@@ -139,6 +139,7 @@ def read_movies(
     columns:dict|None=None, # our name -> the table's name
 )->pd.DataFrame: # item_id int64, title without year, year int64 (0: unknown), genres joined with '|'; ordered by item_id
     "Read films; ids that stand twice are a `ValueError`."
+    import pandas as pd
     frame,name = read_table(source)
     out = rename_columns(frame, MOVIE_COLUMNS, columns, name).reset_index(drop=True)
     if len(out)==0: raise ValueError(f'{name}: the table has no film')
@@ -147,9 +148,10 @@ def read_movies(
         row = int(out.item_id.duplicated().argmax())
         raise ValueError(f'{name}, row {row+1}: item_id {out.item_id[row]} stands twice; drop one')
     parts = out.title.fillna('').astype(str).str.strip().str.extract(r'^(?P<title>.*?)\s*(?:\((?P<year>\d{4})(?:[-–]\d{0,4})?\))?$')
-    year = parts.year if 'year' not in frame else parts.year.fillna(frame['year'].reset_index(drop=True))
+    year = pd.to_numeric(parts.year)
+    if 'year' in frame: year = year.fillna(pd.to_numeric(frame['year'], errors='coerce').reset_index(drop=True))
     out['title'] = parts.title.where(parts.title!='', [f'film {i}' for i in out.item_id])
-    out.insert(2, 'year', year.astype('float64').fillna(0).astype('int64'))
+    out.insert(2, 'year', year.fillna(0).astype('int64'))
     out['genres'] = out.genres.fillna('').astype(str).replace('(no genres listed)', '')
     return out.sort_values('item_id', ignore_index=True)
 
