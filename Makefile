@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_FLAGS ?=
+BENCH ?= data demo
 
-.PHONY: help demo test notebooks docs clean
+.PHONY: help demo test notebooks docs bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -34,6 +35,9 @@ notebooks: $(BIN)/nbdev_export ## execute the notebooks and store their outputs
 
 docs: $(BIN)/smalldocs ## build the site into docs/ and write README.md; needs Node.js; fails on a broken link
 	$(BIN)/python tools/docs.py
+
+bench: $(BIN)/nbdev_export ## measure; BENCH=data or BENCH=demo for one; results go to bench/results
+	for b in $(BENCH); do $(BIN)/python bench/$$b.py || exit 1; done
 
 clean: ## remove what the targets made, but not the environment
 	rm -rf demo report _proc build *.egg-info

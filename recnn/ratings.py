@@ -13,9 +13,9 @@ import numpy as np
 from tqdm import tqdm
 
 # %% auto #0
-__all__ = ['COLUMNS', 'MOVIE_COLUMNS', 'atomic_write', 'progress', 'rename_columns', 'check_ratings', 'read_table',
-           'read_ratings', 'read_movies', 'load_sample', 'UserSplit', 'split_users', 'leave_last_out', 'PlantedLog',
-           'make_ratings']
+__all__ = ['COLUMNS', 'MOVIE_COLUMNS', 'atomic_write', 'progress', 'find_columns', 'rename_columns', 'check_ratings',
+           'read_table', 'time_order', 'read_clean', 'read_ratings', 'read_movies', 'load_sample', 'UserSplit',
+           'split_users', 'leave_last_out', 'PlantedLog', 'make_ratings', 'make_log', 'write_log']
 
 # %% ../nbs/00_ratings.ipynb #1d0c29c0
 if TYPE_CHECKING: import pandas as pd
@@ -55,23 +55,34 @@ COLUMNS = dict(
     timestamp=('timestamp','Timestamp','time','date'))
 
 # %% ../nbs/00_ratings.ipynb #95e0f302
+def find_columns(
+    names, # columns of a table
+    wanted:dict, # our name -> the names it may have
+    columns:dict|None, # our name -> the table's name, stated by the caller
+    source:str, # file name for errors
+)->dict: # the table's name -> ours
+    "Which column holds what; a missing one is a `KeyError` that lists what is there."
+    names,columns = list(names),columns or {}
+    unknown = set(columns)-set(wanted)
+    if unknown: raise KeyError(f'{source}: columns maps {sorted(unknown)}, but only {list(wanted)} can be mapped')
+    found = {}
+    for name,aliases in wanted.items():
+        options = (columns[name],) if name in columns else aliases
+        hit = next((o for o in options if o in names), None)
+        if hit is None: raise KeyError(f"{source}: no column for {name!r}; looked for {list(options)}, the table has "
+                                       f"{[str(c) for c in names]}; say columns={{'{name}': '...'}}")
+        found[hit] = name
+    return found
+
+# %% ../nbs/00_ratings.ipynb #0dbacd6a
 def rename_columns(
     frame:pd.DataFrame, # any table
     wanted:dict, # our name -> the names it may have
     columns:dict|None, # our name -> the table's name, stated by the caller
     source:str, # file name for errors
 )->pd.DataFrame: # only the wanted columns, under our names
-    "Pick and rename the wanted columns; a missing one is a `KeyError` that lists what is there."
-    columns = columns or {}
-    unknown = set(columns)-set(wanted)
-    if unknown: raise KeyError(f'{source}: columns maps {sorted(unknown)}, but only {list(wanted)} can be mapped')
-    found = {}
-    for name,aliases in wanted.items():
-        options = (columns[name],) if name in columns else aliases
-        hit = next((o for o in options if o in frame.columns), None)
-        if hit is None: raise KeyError(f"{source}: no column for {name!r}; looked for {list(options)}, the table has "
-                                       f"{[str(c) for c in frame.columns]}; say columns={{'{name}': '...'}}")
-        found[hit] = name
+    "Pick and rename the wanted columns."
+    found = find_columns(frame.columns, wanted, columns, source)
     return frame[list(found)].rename(columns=found)
 
 # %% ../nbs/00_ratings.ipynb #aa0238db
@@ -81,6 +92,9 @@ def _numbers(values, name, source, integer):
     if integer and pd.api.types.is_datetime64_any_dtype(values):
         if values.isna().any(): raise ValueError(f'{source}, row {int(values.isna().argmax())+1}: {name} is missing')
         return values.dt.tz_localize(None).astype('datetime64[s]').astype('int64').to_numpy()
+    if name=='timestamp' and not pd.api.types.is_numeric_dtype(values):
+        dates = pd.to_datetime(values, errors='coerce', format='ISO8601')
+        if dates.notna().all() and not pd.to_numeric(values, errors='coerce').notna().all(): return _numbers(dates, name, source, integer)
     if integer and pd.api.types.is_integer_dtype(values) and not values.isna().any(): return values.to_numpy('int64')
     numbers = pd.to_numeric(values, errors='coerce').to_numpy('float64', na_value=np.nan)
     bad = ~np.isfinite(numbers)
@@ -121,12 +135,49 @@ def read_table(
     except (pd.errors.ParserError, UnicodeDecodeError, OSError, EOFError) as e:
         raise ValueError(f'{path}: cannot be read as a table ({e})') from e
 
+# %% ../nbs/00_ratings.ipynb #34f373b4
+def time_order(
+    user:np.ndarray, # [R] integers
+    time:np.ndarray, # [R] integers
+)->np.ndarray: # [R] positions
+    "The stable order by user, then time; equal pairs stay in the order of the rows."
+    if user.min()>=0 and user.max()<2**29 and time.min()>=0 and time.max()<2**33:
+        return np.argsort((user.astype('int64')<<33)+time, kind='stable')
+    return np.lexsort((time, user))
+
+# %% ../nbs/00_ratings.ipynb #d06f1f96
+def read_clean(
+    path:str|Path, # CSV or Parquet
+    columns:dict|None=None, # our name -> the table's name
+)->pd.DataFrame|None: # as from `check_ratings`, or None where the file is not clean and numeric
+    "Read and order a log fast."
+    import pandas as pd, polars as pl
+    if Path(path).suffix not in ('.csv','.parquet','.pq'): return None
+    kinds = dict(user_id=pl.Int32, item_id=pl.Int32, rating=pl.Float32, timestamp=pl.Int64)
+    try:
+        if Path(path).suffix in ('.parquet','.pq'):
+            found = find_columns(pl.read_parquet_schema(path), COLUMNS, columns, str(path))
+            log = pl.read_parquet(path, columns=list(found)).rename(found)
+            if not all(t.is_numeric() for t in log.dtypes): return None
+            log = log.select(pl.col(n).cast(t, strict=True) for n,t in kinds.items())
+        else:
+            found = find_columns(pl.read_csv(path, n_rows=0).columns, COLUMNS, columns, str(path))
+            log = pl.read_csv(path, columns=list(found), schema_overrides={c: kinds[n] for c,n in found.items()}).rename(found)
+    except (pl.exceptions.PolarsError, OSError): return None
+    if len(log)==0 or any(log.null_count().row(0)) or not log['rating'].is_finite().all(): return None
+    order = time_order(log['user_id'].to_numpy(), log['timestamp'].to_numpy())
+    return pd.DataFrame({n: log[n].to_numpy()[order].astype('float32' if n=='rating' else 'int64', copy=False) for n in COLUMNS}, copy=False)
+
 # %% ../nbs/00_ratings.ipynb #9074501e
 def read_ratings(
     source:str|Path|pd.DataFrame, # CSV (also .gz, .xz, .zip), Parquet or a table in memory
     columns:dict|None=None, # our name -> the table's name, such as {'rating': 'points'}
 )->pd.DataFrame: # user_id, item_id, rating, timestamp; ordered by (user_id, timestamp, row)
     "Read, check and order a rating log."
+    import pandas as pd
+    if not isinstance(source, pd.DataFrame) and Path(source).is_file():
+        log = read_clean(source, columns)
+        if log is not None: return log
     frame,name = read_table(source)
     return check_ratings(frame, columns, name)
 
@@ -227,3 +278,70 @@ def make_ratings(
     frame = pd.DataFrame(dict(user_id=np.repeat(np.arange(n_users), n_per_user)+1, item_id=chosen.ravel()+1,
         rating=np.clip(np.round(stars.ravel()*2)/2, 0.5, 5), timestamp=np.tile(np.arange(n_per_user), n_users)))
     return PlantedLog(check_ratings(frame), users, items)
+
+# %% ../nbs/00_ratings.ipynb #8ab22577
+def _lengths(
+    n_users:int, # users
+    n_ratings:int, # their sum
+    rng:np.random.Generator, # source of the draws
+    low:int=20, # shortest
+    high:int=9254, # longest
+)->np.ndarray: # [n_users]
+    "Ratings a user, with an exact sum."
+    if not low*n_users<=n_ratings<=high*n_users: raise ValueError(f'{n_users} users of {low} to {high} ratings cannot have {n_ratings} together')
+    n = np.clip(np.exp(rng.normal(np.log(62), 1.22, n_users)), low, high).astype('int64')
+    while (gap := n_ratings-n.sum()): # a little at a time to users that have room, in proportion to their length
+        room = np.flatnonzero((n<high) if gap>0 else (n>low))
+        step = np.minimum(rng.multinomial(abs(gap), n[room]/n[room].sum()), (high-n[room]) if gap>0 else (n[room]-low))
+        n[room] += np.sign(gap)*step
+    return n
+
+# %% ../nbs/00_ratings.ipynb #2ed15f58
+def _draw_films(
+    user:np.ndarray, # [R] whose rating it is
+    n_items:int, # films
+    rng:np.random.Generator, # source of the draws
+    rounds:int=200, # of drawing anew
+)->np.ndarray: # [R] film numbers from 0
+    "Films by power-law popularity, no film twice for a user."
+    cdf = np.cumsum(1/(np.arange(n_items)+20.)); cdf /= cdf[-1]
+    draw = lambda n,flat: np.where(rng.random(n)<flat, rng.integers(0, n_items, n), np.searchsorted(cdf, rng.random(n))).astype('int64')
+    film,todo = draw(len(user), 0.), np.arange(len(user))
+    for i in range(rounds):
+        key = user*n_items+film
+        order = np.argsort(key, kind='stable')
+        todo = order[1:][key[order[1:]]==key[order[:-1]]]
+        if len(todo)==0: return film
+        film[todo] = draw(len(todo), min(1., .1*i)) # from all films alike after a while: long histories run out of popular ones
+    raise ValueError(f'some user has too many ratings for {n_items} films')
+
+# %% ../nbs/00_ratings.ipynb #3acdbe43
+def make_log(
+    n_users:int=138_493, # users
+    n_items:int=26_744, # films; their ids are spread over five times as many numbers
+    n_ratings:int=20_000_263, # ratings in all
+    seed:int=0, # of every draw
+)->pd.DataFrame: # user_id, item_id, rating, timestamp; ordered by user, then film, as MovieLens' files are
+    "A synthetic log with the shape of ML-20M."
+    import pandas as pd
+    rng = np.random.default_rng(seed)
+    lengths = _lengths(n_users, n_ratings, rng, high=min(9254, n_items//2))
+    user = np.repeat(np.arange(n_users), lengths)
+    film = _draw_films(user, n_items, rng)
+    order = np.argsort(user*n_items+film); film = film[order]
+    taste,kind = rng.normal(size=(n_users,4)).astype('float32'),rng.normal(size=(n_items,4)).astype('float32')
+    stars = np.full(len(user), 3.5, 'float32')+rng.normal(0, .8, len(user)).astype('float32')
+    for d in range(4): stars += .25*taste[user,d]*kind[film,d]
+    second = np.repeat(rng.integers(800_000_000, 1_400_000_000, n_users), lengths) + 15*rng.integers(0, np.maximum(lengths, 2)[user]//2+1)
+    ids = np.sort(rng.choice(5*n_items, n_items, replace=False))+1
+    return pd.DataFrame(dict(user_id=user+1, item_id=ids[film], rating=np.clip(np.round(stars*2)/2, .5, 5), timestamp=second))
+
+# %% ../nbs/00_ratings.ipynb #2398e7a8
+def write_log(
+    log:pd.DataFrame, # as from `make_log`
+    path:str|Path, # CSV file
+)->None:
+    "Write a log in MovieLens' form: userId, movieId, rating, timestamp."
+    import polars as pl
+    names = dict(user_id='userId', item_id='movieId', rating='rating', timestamp='timestamp')
+    with atomic_write(path) as part: pl.DataFrame({n: log[c].to_numpy() for c,n in names.items()}).write_csv(part, float_precision=1)

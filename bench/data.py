@@ -1,0 +1,124 @@
+"""The static data set at ML-20M's size: from ratings.csv to HDF5, and passes over all windows.
+
+    python bench/data.py [--ratings 20000263] [--folder FOLDER]
+
+The log is synthetic, with ML-20M's shape (`recnn.ratings.make_log`); with --folder it is kept and used again. The two
+slow ways of reading run over a part of the windows and are extrapolated, which the table says. Each build runs in a
+process of its own, so that its peak memory is its own.
+"""
+import argparse, json, resource, statistics, subprocess, sys, tempfile, time
+from pathlib import Path
+
+import numpy as np
+import torch
+from record import machine, record
+from recnn.dataset import TransitionDataset, build_dataset, open_arrays
+from recnn.embeddings import ItemEmbeddings
+from recnn.ratings import make_log, read_ratings, write_log
+
+BATCH, DIM, FRAME = 5000, 128, 10
+
+
+def build_ours(csv, out):
+    "CSV to HDF5 by `read_ratings` and `build_dataset`."
+    build_dataset(read_ratings(csv), out, FRAME)
+
+
+def build_groupby(csv, out):
+    "CSV to HDF5 by pandas with its defaults: sort, group by user, windows user by user."
+    import h5py
+    import pandas as pd
+    log = pd.read_csv(csv).sort_values(["userId", "timestamp"], kind="stable")
+    parts = []
+    for _, user in log.groupby("userId"):
+        if len(user) <= FRAME: continue
+        cut = lambda x: np.lib.stride_tricks.sliding_window_view(x, FRAME + 1)
+        done = np.zeros(len(user) - FRAME, bool); done[-1] = True
+        parts.append((cut(user.movieId.to_numpy()).astype("int32"), cut(2 * (user.rating.to_numpy() - 2.5)).astype("int8"), done))
+    with h5py.File(out, "w") as f:
+        for key, x in zip(("movies", "ratings", "done"), map(np.concatenate, zip(*parts))): f[key] = x
+
+
+def in_process(step, csv, out):
+    "Seconds and peak memory in GB of one build in a fresh process."
+    words = [sys.executable, __file__, "--step", step, "--csv", str(csv), "--out", str(out)]
+    return json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+
+
+def walk(batches):
+    "Seconds to take all batches, every field of each."
+    start = time.perf_counter()
+    for b in batches: b.state, b.action, b.reward, b.next_state, b.done
+    return time.perf_counter() - start
+
+
+def index_cat(movies, ratings, done, table, lookup, n):
+    "Seconds for n windows by `E[idx]` and `cat`: state and next state are copies."
+    start = time.perf_counter()
+    for i in range(0, n, BATCH):
+        x, r = table[lookup[movies[i:i + BATCH].long()]], ratings[i:i + BATCH].float()
+        torch.cat([x[:, :-1].flatten(1), r[:, :-1]], 1), torch.cat([x[:, 1:].flatten(1), r[:, 1:]], 1), x[:, -1], r[:, -1], done[i:i + BATCH]
+    return time.perf_counter() - start
+
+
+def seed_snippet(movies, ratings, done, vectors, n):
+    "Seconds for n windows by a dictionary of vectors, stacked film by film."
+    start = time.perf_counter()
+    for i in range(0, n, BATCH):
+        m, r, d = (torch.tensor(a[i:i + BATCH].numpy().astype("float32")) for a in (movies, ratings, done))
+        x = torch.stack([torch.stack([vectors[int(j)] for j in row]) for row in m])
+        torch.cat([x[:, :-1].flatten(1), r[:, :-1]], 1), torch.cat([x[:, 1:].flatten(1), r[:, 1:]], 1), x[:, -1], r[:, -1], d
+    return time.perf_counter() - start
+
+
+def write_bandwidth(gb=1, repeats=8):
+    "GB/s at which memory takes a constant, the best of some runs."
+    x = torch.empty(int(gb * 1e9 / 4))
+    def once():
+        start = time.perf_counter(); x.fill_(1.)
+        return gb / (time.perf_counter() - start)
+    return max(once() for _ in range(repeats))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ratings", type=int, default=20_000_263)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--runs", type=int, default=3, help="runs of each of our ways; the median counts")
+    for name in ("--step", "--csv", "--out"): parser.add_argument(name, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.step:
+        start = time.perf_counter(); dict(ours=build_ours, groupby=build_groupby)[args.step](args.csv, args.out)
+        return print(json.dumps([time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6]))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = args.folder or Path(temporary); folder.mkdir(parents=True, exist_ok=True)
+        csv, out = folder / f"ratings-{args.ratings}.csv", folder / "data.hdf5"
+        if not csv.exists(): write_log(make_log(n_users=max(args.ratings * 138_493 // 20_000_263, 1), n_ratings=args.ratings), csv)
+        builds = [in_process("ours", csv, out) for _ in range(args.runs)]
+        groupby, _ = in_process("groupby", csv, folder / "groupby.hdf5")
+        f = dict(build_s=statistics.median(s for s, _ in builds), build_peak_gb=max(m for _, m in builds), build_pandas_groupby_s=groupby)
+        arrays, _ = open_arrays(out)
+        ids = np.asarray(arrays["item_id"]).astype("int64")
+        films = ItemEmbeddings(ids, torch.randn(len(ids), DIM, generator=torch.Generator().manual_seed(0)), [""] * len(ids))
+        ds = TransitionDataset(out, films); n = len(ds)
+        for name, shuffle in (("in_order", False), ("shuffled", True)):
+            f[f"pass_{name}_s"] = statistics.median(walk(ds.batches(BATCH, shuffle)) for _ in range(args.runs))
+        movies, ratings, done = (ds.arrays[k] for k in ("movies", "ratings", "done"))
+        part, few = min(n, 200 * BATCH), min(n, 4 * BATCH)
+        f["pass_index_cat_s"] = index_cat(movies, ratings, done, films.matrix, ds.lookup.long(), part) * n / part
+        f["pass_seed_snippet_s"] = seed_snippet(movies, ratings, done, dict(zip(ids.tolist(), films.matrix)), few) * n / few
+        f["write_bandwidth_gb_s"] = write_bandwidth()
+        f["write_bandwidth_share"] = n * (FRAME + 1) * (DIM + 1) * 4 / 1e9 / f["pass_in_order_s"] / f["write_bandwidth_gb_s"]
+    print(f"{n:,} windows, batches of {BATCH:,}, {DIM} numbers a film, {torch.get_num_threads()} threads; {machine()}\n")
+    print(f"{'build, csv to hdf5':44}{'seconds':>9}{'ratio':>9}")
+    for label, key in (("recnn", "build_s"), ("pandas, group by user", "build_pandas_groupby_s")):
+        print(f"{label:44}{f[key]:9.1f}{f[key] / f['build_s']:9.1f}")
+    print(f"peak memory of ours {f['build_peak_gb']:.2f} GB\n\n{'pass over all windows':44}{'seconds':>9}{'ratio':>9}{'rows/s':>13}")
+    for label, key in (("in order", "pass_in_order_s"), ("shuffled", "pass_shuffled_s"), (f"E[idx] and cat ({part:,} windows, extrapolated)", "pass_index_cat_s"),
+                       (f"dict of tensors ({few:,} windows, extrapolated)", "pass_seed_snippet_s")):
+        print(f"{label:44}{f[key]:9.1f}{f[key] / f['pass_in_order_s']:9.1f}{n / f[key]:13,.0f}")
+    print(f"share of the memory's write bandwidth ({f['write_bandwidth_gb_s']:.1f} GB/s), in order: {f['write_bandwidth_share']:.0%}\n")
+    record("data", {k: round(v, 3) for k, v in f.items()})
+
+
+if __name__ == "__main__": main()
