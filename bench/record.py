@@ -15,9 +15,9 @@ def machine():
 
 
 def commit():
-    "Short hash of the commit, with a plus where the tree differs from it."
+    "Short hash of the commit, with a plus where the tree differs from it in more than results."
     git = lambda *words: subprocess.run(["git", *words], capture_output=True, text=True, cwd=RESULTS.parent).stdout.strip()
-    return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":(exclude,top)bench/results") else "")
 
 
 def record(name, figures):
