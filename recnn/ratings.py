@@ -4,7 +4,7 @@
 
 # %% ../nbs/00_ratings.ipynb #0eb63c32
 from __future__ import annotations
-import os
+import os, time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,8 @@ def atomic_write(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    for left in path.parent.glob(f'.{path.name}.*.part'): # by a process that was killed
+        if left.stat().st_mtime < time.time()-3600: left.unlink(missing_ok=True)
     try:
         part.touch(); mode = part.stat().st_mode
         yield part
