@@ -5,7 +5,6 @@
 # %% ../nbs/14_offline.ipynb #39cbe59d
 from __future__ import annotations
 from dataclasses import dataclass
-import torch
 from .td3 import TD3, TD3Config
 from .training import actor_step
 

@@ -16,7 +16,6 @@ __all__ = ['STYLE', 'plot_training', 'plot_values', 'plot_distances', 'plot_dist
 # %% ../nbs/21a_report.ipynb #d724509b
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
     from matplotlib.figure import Figure
 
 # %% ../nbs/21a_report.ipynb #8972dc0b

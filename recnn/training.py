@@ -7,7 +7,7 @@ from __future__ import annotations
 import json, math, signal, tempfile, threading
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 import torch
