@@ -30,7 +30,7 @@ setup(
     package_data={"recnn": ["data/*"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
-    extras_require={"dev": cfg["dev_requirements"].split(), "docs": cfg["docs_requirements"].split()},
+    extras_require={name[: -len("_requirements")]: cfg[name].split() for name in cfg if name.endswith("_requirements")},
     entry_points={"console_scripts": [cfg["console_scripts"]], "nbdev": ["recnn = recnn._modidx:d"]},
     zip_safe=False,
 )

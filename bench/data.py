@@ -8,8 +8,10 @@ process of its own, so that its peak memory is its own.
 """
 import argparse, json, resource, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
+import recnn.dataset
 import torch
 from record import machine, record
 from recnn.dataset import TransitionDataset, build_dataset, open_arrays
@@ -21,6 +23,7 @@ BATCH, DIM, FRAME = 5000, 128, 10
 
 def build_ours(csv, out):
     "CSV to HDF5 by `read_ratings` and `build_dataset`."
+    Path(out).unlink(missing_ok=True)
     build_dataset(read_ratings(csv), out, FRAME)
 
 
@@ -101,8 +104,11 @@ def main():
         ids = np.asarray(arrays["item_id"]).astype("int64")
         films = ItemEmbeddings(ids, torch.randn(len(ids), DIM, generator=torch.Generator().manual_seed(0)), [""] * len(ids))
         ds = TransitionDataset(out, films); n = len(ds)
+        walk(ds.batches(BATCH, epochs=1, start=-(-n // BATCH) - 1))  # compiles
         for name, shuffle in (("in_order", False), ("shuffled", True)):
-            f[f"pass_{name}_s"] = statistics.median(walk(ds.batches(BATCH, shuffle)) for _ in range(args.runs))
+            for way, least in (("", recnn.dataset.LARGE_BATCH), ("torch_", n + 1)):
+                with mock.patch.object(recnn.dataset, "LARGE_BATCH", least):
+                    f[f"pass_{name}_{way}s"] = statistics.median(walk(ds.batches(BATCH, shuffle)) for _ in range(args.runs))
         movies, ratings, done = (ds.arrays[k] for k in ("movies", "ratings", "done"))
         part, few = min(n, 200 * BATCH), min(n, 4 * BATCH)
         f["pass_index_cat_s"] = index_cat(movies, ratings, done, films.matrix, ds.lookup.long(), part) * n / part
@@ -114,7 +120,8 @@ def main():
     for label, key in (("recnn", "build_s"), ("pandas, group by user", "build_pandas_groupby_s")):
         print(f"{label:44}{f[key]:9.1f}{f[key] / f['build_s']:9.1f}")
     print(f"peak memory of ours {f['build_peak_gb']:.2f} GB\n\n{'pass over all windows':44}{'seconds':>9}{'ratio':>9}{'rows/s':>13}")
-    for label, key in (("in order", "pass_in_order_s"), ("shuffled", "pass_shuffled_s"), (f"E[idx] and cat ({part:,} windows, extrapolated)", "pass_index_cat_s"),
+    for label, key in (("in order", "pass_in_order_s"), ("shuffled", "pass_shuffled_s"), ("in order, without numba", "pass_in_order_torch_s"),
+                       ("shuffled, without numba", "pass_shuffled_torch_s"), (f"E[idx] and cat ({part:,} windows, extrapolated)", "pass_index_cat_s"),
                        (f"dict of tensors ({few:,} windows, extrapolated)", "pass_seed_snippet_s")):
         print(f"{label:44}{f[key]:9.1f}{f[key] / f['pass_in_order_s']:9.1f}{n / f[key]:13,.0f}")
     print(f"share of the memory's write bandwidth ({f['write_bandwidth_gb_s']:.1f} GB/s), in order: {f['write_bandwidth_share']:.0%}\n")

@@ -11,9 +11,9 @@ from . import __version__
 from .ratings import atomic_write
 
 # %% auto #0
-__all__ = ['COMMANDS', 'ARGUMENTS', 'agents', 'load_agent', 'make_config', 'read_log', 'prepare', 'embed', 'open_data',
-           'write_log', 'train', 'evaluate', 'show', 'recommend', 'tell_users', 'demo_report', 'demo', 'make_parser',
-           'run', 'main']
+__all__ = ['COMMANDS', 'ARGUMENTS', 'agents', 'load_agent', 'make_config', 'names_file', 'read_log', 'prepare', 'embed',
+           'open_data', 'write_log', 'train', 'evaluate', 'show', 'recommend', 'tell_users', 'demo_report', 'demo',
+           'make_parser', 'run', 'main']
 
 # %% ../nbs/22_cli.ipynb #dc075547
 def agents()->dict: # name on the command line -> class
@@ -52,21 +52,28 @@ def make_config(
     return cls.config_class(**values, **fixed)
 
 # %% ../nbs/22_cli.ipynb #4f71739d
-def read_log(args): # ratings as from `read_ratings`
+def names_file(data)->Path: # JSON file as from `IdMaps.save`
+    "Where the names of users and items lie that a data set knows by numbers."
+    return Path(data).with_suffix('.names.json')
+
+# %% ../nbs/22_cli.ipynb #75505a69
+def read_log(args, ids): # ratings as from `read_ratings`
     "The log that the arguments name, or the bundled sample."
     from recnn.ratings import load_sample, read_ratings
     if args.ratings is None: return load_sample()[0]
     pairs = dict(c.partition('=')[::2] for c in args.columns)
-    return read_ratings(args.ratings, pairs)
+    return read_ratings(args.ratings, pairs, ids, args.low, args.duplicates)
 
 # %% ../nbs/22_cli.ipynb #98fe3f3e
 def prepare(args)->None:
     "Write the static data set of a log."
     from recnn.dataset import build_dataset
-    from recnn.ratings import split_users
-    ratings = read_log(args)
+    from recnn.ratings import IdMaps, split_users
+    ids = IdMaps()
+    ratings = read_log(args, ids)
     split = split_users(ratings.user_id, args.valid, args.test, args.seed)
     n = build_dataset(ratings, args.out, args.frame_size, split, args.shift, args.scale, args.ratings or 'MovieLens sample')
+    if ids!=IdMaps(): ids.save(names_file(args.out))
     print(f"{args.out}: {n['n_rows']:,} windows of {n['n_users']:,} users and {n['n_items']:,} films"
           + (f"; {n['n_short_users']:,} users have fewer than {args.frame_size+1} ratings and no window" if n['n_short_users'] else ''))
 
@@ -76,8 +83,9 @@ def embed(args)->None:
     import numpy as np
     from recnn.dataset import open_arrays
     from recnn.embeddings import embed_movies, save_embeddings
-    from recnn.ratings import load_sample, read_movies
-    movies = load_sample()[1] if args.movies is None else read_movies(args.movies)
+    from recnn.ratings import IdMaps, load_sample, read_movies
+    ids = IdMaps.load(names_file(args.data)) if args.data and names_file(args.data).exists() else None
+    movies = load_sample()[1] if args.movies is None else read_movies(args.movies, ids=ids)
     fit_ids = None
     if args.data:
         arrays,_ = open_arrays(args.data)
@@ -190,25 +198,27 @@ def demo_report(args, found, logs, titles)->Path: # the page
 # %% ../nbs/22_cli.ipynb #bb649db6
 def demo(args)->None:
     "The whole way, from a log to titles and a report."
+    from recnn.ratings import IdMaps
     begin,out,names = time.time(),Path(args.out),['ddpg','td3','td3bc']
     if (args.ratings is None)!=(args.movies is None): raise ValueError('give both --ratings and --movies, or neither for the bundled sample')
     data,films = out/'data.hdf5',out/'films.safetensors'
     step = lambda command,*words: run([command, *map(str, words), '--seed', str(args.seed)])
-    log = [] if args.ratings is None else ['--ratings', args.ratings, *(['--columns', *args.columns] if args.columns else [])]
+    log = [] if args.ratings is None else ['--ratings', args.ratings, '--low', args.low, '--duplicates', args.duplicates, *(['--columns', *args.columns] if args.columns else [])]
     print('1/5  ratings to windows'); step('prepare', *log, '--out', data, '--frame-size', args.frame_size)
     print('2/5  films to vectors'); step('embed', *(['--movies', args.movies] if args.movies else []), '--data', data, '--out', films, '--dim', args.dim)
     print('3/5  training'); common = ['--data', data, '--embeddings', films]
     logs = {n: step('train', '--agent', n, *common, '--out', out/f'{n}.safetensors', '--updates', args.updates) for n in names}
     print('4/5  evaluation'); found = step('evaluate', *common, *(out/f'{n}.safetensors' for n in names), '--out', out/'ranking.csv')
-    print('\n5/5  recommendations'); titles = tell_users(args, found, read_log(args), names[-1])
+    print('\n5/5  recommendations'); ids = IdMaps.load(names_file(data)) if names_file(data).exists() else IdMaps()
+    titles = tell_users(args, found, read_log(args, ids), names[-1])
     page = demo_report(args, found, logs, titles)
     print(f'\nReport: {page}\nFiles:  {out}/\nDone in {time.time()-begin:.0f} s. Your own ten ratings (columns title and rating):\n'
           f'  recnn recommend --ratings mine.csv --embeddings {films} --agent {out/names[-1]}.safetensors')
 
 # %% ../nbs/22_cli.ipynb #776dea1c
 COMMANDS = dict(
-    demo=(demo, 'go the whole way on the bundled MovieLens sample or on your own files', 'ratings movies columns out=demo report frame-size dim updates users seed'),
-    prepare=(prepare, 'write the static data set of a rating log', 'ratings columns out=data.hdf5 frame-size valid test shift scale seed'),
+    demo=(demo, 'go the whole way on the bundled MovieLens sample or on your own files', 'ratings movies columns low duplicates out=demo report frame-size dim updates users seed'),
+    prepare=(prepare, 'write the static data set of a rating log', 'ratings columns low duplicates out=data.hdf5 frame-size valid test shift scale seed'),
     embed=(embed, 'turn films into vectors', 'movies data? out=films.safetensors dim model device seed'),
     train=(train, 'train an agent', 'agent-name data embeddings out=agent.safetensors updates set device seed'),
     evaluate=(evaluate, 'compare agents with baselines on held-out users', 'agents data embeddings part k out? device seed'),
@@ -220,6 +230,8 @@ ARGUMENTS = {
     'mine': dict(flag='--ratings', metavar='FILE', required=True, help='your ratings, CSV with the columns title (or movieId) and rating, oldest first'),
     'movies': dict(flag='--movies', metavar='FILE', help='films, CSV or Parquet with id, title and genres (default: the bundled sample)'),
     'columns': dict(flag='--columns', nargs='+', default=[], metavar='NAME=COLUMN', help='how your log calls user_id, item_id, rating, timestamp'),
+    'low': dict(flag='--low', type=float, default=0., help='smallest rating that is believed (default: %(default)s)'),
+    'duplicates': dict(flag='--duplicates', choices=['refuse','drop','keep'], default='refuse', help='rows that repeat another (default: %(default)s)'),
     'data?': dict(flag='--data', metavar='FILE', help='data set of `recnn prepare`; fits the PCA on its training users only'),
     'data': dict(flag='--data', metavar='FILE', required=True, help='data set of `recnn prepare`'),
     'embeddings': dict(flag='--embeddings', metavar='FILE', required=True, help='films of `recnn embed`'),

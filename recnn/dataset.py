@@ -4,8 +4,9 @@
 
 # %% ../nbs/04_dataset.ipynb #74a319ef
 from __future__ import annotations
-import hashlib, sys
+import errno, hashlib, mmap, os, shutil, sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
@@ -14,9 +15,10 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from .ratings import UserSplit, atomic_write
 
 # %% auto #0
-__all__ = ['FORMAT', 'VERSION', 'SPLITS', 'KEYS', 'window_starts', 'to_reward', 'build_dataset', 'Batch', 'make_batch',
-           'seed_order', 'open_arrays', 'content_hash', 'BufferPool', 'TransitionDataset', 'films', 'windows',
-           'BlockOrder', 'batches', 'sample', 'BatchStream', 'part', 'histories']
+__all__ = ['FORMAT', 'VERSION', 'SPLITS', 'RELEASE', 'GROUP', 'KEYS', 'LARGE_BATCH', 'LARGE_ID', 'window_starts', 'to_reward',
+           'build_dataset', 'Batch', 'make_batch', 'seed_order', 'open_arrays', 'content_hash', 'BufferPool',
+           'TransitionDataset', 'films', 'windows', 'BlockOrder', 'batches', 'sample', 'BatchStream', 'part',
+           'histories']
 
 # %% ../nbs/04_dataset.ipynb #d89bcf5d
 if TYPE_CHECKING:
@@ -30,12 +32,11 @@ def window_starts(
 )->tuple[np.ndarray,np.ndarray]: # starts [N] and done [N]
     "Rows at which windows of `frame_size`+1 ratings of one user start, and whether each is the user's last."
     if frame_size<1: raise ValueError(f'frame_size must be at least 1, got {frame_size}')
-    starts = np.flatnonzero(user_id[:-frame_size]==user_id[frame_size:])
-    ends = starts+frame_size
-    done = np.ones(len(starts), bool)
-    inner = ends+1<len(user_id)
-    done[inner] = user_id[ends[inner]+1]!=user_id[ends[inner]]
-    return starts,done
+    bounds = np.flatnonzero(np.r_[True, user_id[1:]!=user_id[:-1], True]) # where users begin and end
+    n = np.maximum(np.diff(bounds)-frame_size, 0) # windows of each user
+    ends = np.cumsum(n)
+    done = np.zeros(ends[-1], bool); done[ends[n>0]-1] = True
+    return np.arange(ends[-1])+np.repeat(bounds[:-1]-ends+n, n),done
 
 # %% ../nbs/04_dataset.ipynb #231acc45
 def to_reward(
@@ -44,14 +45,16 @@ def to_reward(
     scale:float=2., # reward of one rating unit
 )->np.ndarray: # int8 where all are whole and fit, else float32
     "Rewards of ratings."
-    reward = scale*(np.asarray(rating, 'float64')-shift)
-    whole = (reward==np.round(reward)).all() and (np.abs(reward)<=127).all()
+    reward = np.float32(scale)*(np.asarray(rating, 'float32')-np.float32(shift))
+    whole = (reward==np.rint(reward)).all() and -127<=reward.min() and reward.max()<=127
     return reward.astype('int8' if whole else 'float32')
 
 # %% ../nbs/04_dataset.ipynb #d250a315
 FORMAT,VERSION = 'recnn-transitions',1
 SPLITS = ('train','valid','test')
+RELEASE,GROUP = 1<<17,16 # windows after which an ordered walk gives pages back; blocks whose windows are mixed
 KEYS = ('movies','ratings','done','user_id','timestamp','split','item_id')
+LARGE_BATCH,LARGE_ID = 1024,1<<26 # windows from which compiled code pays; film id from which a table of ids does not
 
 # %% ../nbs/04_dataset.ipynb #2d4a6ed4
 def _check_log(
@@ -70,27 +73,92 @@ def _check_log(
                          + (f'choose a frame_size of at most {most-1}' if most>1 else 'there is nothing to learn from'))
     return user,item,time
 
-# %% ../nbs/04_dataset.ipynb #312b44df
-def _write_array(
-    f, # open h5py file
-    key:str, # name of the data set
-    piece, # (a,b) -> rows a to b
-    n:int, # rows in all
-    digest, # hashlib object, updated
-    pool:ThreadPoolExecutor, # of one thread, for the checksum
-    compression:str|None=None, # None: contiguous, the fastest layout for random rows
-    step:int=1<<19, # rows at once
+# %% ../nbs/04_dataset.ipynb #4e20cde1
+def _lay_out(
+    path:Path, # file to write
+    shapes:dict, # key -> shape and dtype
+    compression:str|None, # None: contiguous
+)->dict: # key -> place of the first byte, None where compressed
+    "Make an HDF5 file whose arrays have their places and no content."
+    import h5py
+    early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY); early.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    with h5py.File(path, 'w') as f:
+        for key,(shape,dtype) in shapes.items():
+            if compression: f.create_dataset(key, shape, dtype, compression=compression, shuffle=True, chunks=(min(shape[0], 1<<15), *shape[1:]))
+            else: h5py.h5d.create(f.id, key.encode(), h5py.h5t.py_create(np.dtype(dtype), logical=True), h5py.h5s.create_simple(shape), early)
+        return {key: f[key].id.get_offset() for key in shapes}
+
+# %% ../nbs/04_dataset.ipynb #e16748a7
+def _put(
+    out, # the file, open for writing without a buffer
+    x:np.ndarray, # contiguous piece
+    place:int, # of its first byte
 )->None:
-    "Write one array piece by piece."
-    first = piece(0, min(step, n))
-    d = f.create_dataset(key, (n, *first.shape[1:]), first.dtype, compression=compression, shuffle=compression is not None or None,
-                         chunks=(min(step, n)//16+1, *first.shape[1:]) if compression else None)
-    hashed = pool.submit(digest.update, key.encode())
-    for a in range(0, n, step):
-        x = first if a==0 else piece(a, min(a+step, n))
-        hashed.result(); hashed = pool.submit(digest.update, memoryview(np.ascontiguousarray(x)).cast('B'))
-        d[a:a+len(x)] = x
-    hashed.result()
+    "Write a piece at its place."
+    left = memoryview(x).cast('B')
+    out.seek(place)
+    while len(left): left = left[out.write(left):]
+
+# %% ../nbs/04_dataset.ipynb #312b44df
+def _fill(
+    path:Path, # file as from `_lay_out`
+    places:dict, # key -> place of the first byte, None where compressed
+    shapes:dict, # key -> shape and dtype
+    pieces:dict, # key -> function of rows a to b
+    step:int=1<<18, # rows at once
+)->str: # SHA-256 of keys and values
+    "Write all arrays."
+    import h5py
+    digest = hashlib.sha256()
+    with ThreadPoolExecutor(2) as pool, (h5py.File(path, 'a') if None in places.values() else open(path, 'r+b', buffering=0)) as out:
+        for key,((n,*_),dtype) in shapes.items():
+            jobs = [pool.submit(digest.update, key.encode())]
+            for a in range(0, n, step):
+                x = np.ascontiguousarray(pieces[key](a, min(a+step, n)), dtype)
+                for job in jobs: job.result()
+                jobs = [pool.submit(digest.update, memoryview(x).cast('B'))]
+                if places[key] is None: out[key][a:a+len(x)] = x
+                else: jobs.append(pool.submit(_put, out, x, places[key]+a*(x.nbytes//len(x))))
+            for job in jobs: job.result()
+    return digest.hexdigest()
+
+# %% ../nbs/04_dataset.ipynb #a1a9f96d
+def _room(
+    path:Path, # file to be written
+    need:int, # bytes
+)->None:
+    "An `OSError` where the disk has no room for a file."
+    free = shutil.disk_usage(next(p for p in path.absolute().parents if p.exists())).free
+    if free<need: raise OSError(errno.ENOSPC, f'{path}: needs {need/1e9:.2f} GB, the disk has {free/1e9:.2f} GB free; make room or write elsewhere')
+
+# %% ../nbs/04_dataset.ipynb #3dc8f423
+def _pieces(
+    ratings:pd.DataFrame, # a log as from `read_ratings`
+    frame_size:int, # T
+    split:UserSplit|None, # users of each part
+    shift:float, # rating that is worth 0
+    scale:float, # reward of one rating unit
+)->tuple[dict,dict,dict]: # shapes and dtypes, functions of rows a to b, counts
+    "What the file holds, cut when it is asked for."
+    import pandas as pd
+    user,item,time = _check_log(ratings, frame_size)
+    starts,done = window_starts(user, frame_size)
+    bounds = np.flatnonzero(np.r_[True, user[1:]!=user[:-1], True])
+    lengths,users = np.diff(bounds),user[bounds[:-1]]
+    codes = np.zeros(len(users), 'uint8')
+    if split is not None:
+        for code,name in enumerate(SPLITS): codes[np.isin(users, getattr(split, name))] = code
+    film = item if (lengths>frame_size).all() else item[np.repeat(lengths>frame_size, lengths)]
+    item_id = np.sort(pd.unique(film)).astype('int32')
+    cut = lambda x: np.lib.stride_tricks.sliding_window_view(x, frame_size+1)
+    whole = dict(movies=cut(item.astype('int32')), ratings=cut(to_reward(ratings.rating, shift, scale)), done=done,
+                 user_id=user, timestamp=time, split=np.repeat(codes, lengths), item_id=item_id)
+    def piece(key, a, b): return whole[key][a:b] if key in ('done','item_id') else whole[key][starts[a:b]+(frame_size if whole[key].ndim==1 else 0)]
+    narrow = lambda x: 'int32' if -2**31<=x.min() and x.max()<2**31 else 'int64'
+    shapes = {k: ((len(item_id) if k=='item_id' else len(starts), *x.shape[1:]), narrow(x) if k in ('user_id','timestamp') else x.dtype) for k,x in whole.items()}
+    counts = dict(n_rows=len(starts), n_users=int((lengths>frame_size).sum()), n_items=len(item_id), n_short_users=int((lengths<=frame_size).sum()))
+    return shapes,{k: partial(piece, k) for k in KEYS},counts
 
 # %% ../nbs/04_dataset.ipynb #16af5e49
 def build_dataset(
@@ -104,30 +172,18 @@ def build_dataset(
     compression:str|None=None, # 'lzf' or 'gzip' for a smaller file to share, slower to read
 )->dict: # counts, as in the file's attributes
     "Write all windows of a log to one HDF5 file, whole or not at all."
-    import h5py, pandas as pd
+    import h5py
     if frame_size<1: raise ValueError(f'frame_size must be at least 1, got {frame_size}')
-    user,item,time = _check_log(ratings, frame_size)
-    starts,done = window_starts(user, frame_size)
-    bounds = np.flatnonzero(np.r_[True, user[1:]!=user[:-1], True])
-    lengths,users = np.diff(bounds),user[bounds[:-1]]
-    codes = np.zeros(len(users), 'uint8')
-    if split is not None:
-        for code,name in enumerate(SPLITS): codes[np.isin(users, getattr(split, name))] = code
-    in_window = np.repeat(lengths>frame_size, lengths)
-    item_id = np.sort(pd.unique(item[in_window])).astype('int32')
-    per_row = dict(user_id=user, timestamp=time, split=np.repeat(codes, lengths))
-    windows = {k: np.lib.stride_tricks.sliding_window_view(x, frame_size+1)
-               for k,x in (('movies',item.astype('int32')),('ratings',to_reward(ratings.rating, shift, scale)))}
-    def piece(key):
-        if key in windows: return lambda a,b: windows[key][starts[a:b]]
-        if key in ('done','item_id'): return lambda a,b: (done if key=='done' else item_id)[a:b]
-        return lambda a,b: per_row[key][starts[a:b]+frame_size]
-    counts = dict(n_rows=len(starts), n_users=int((lengths>frame_size).sum()), n_items=len(item_id), n_short_users=int((lengths<=frame_size).sum()))
-    digest = hashlib.sha256()
-    with atomic_write(path) as tmp, h5py.File(tmp, 'w') as f, ThreadPoolExecutor(1) as pool:
-        for key in KEYS: _write_array(f, key, piece(key), len(item_id) if key=='item_id' else len(starts), digest, pool, compression)
-        f.attrs.update(format=FORMAT, version=VERSION, frame_size=frame_size, source=str(source), reward_shift=shift, reward_scale=scale,
-                       sha256=digest.hexdigest(), **counts)
+    shapes,pieces,counts = _pieces(ratings, frame_size, split, shift, scale)
+    path = Path(path)
+    if not compression: _room(path, sum(np.dtype(t).itemsize*int(np.prod(shape)) for shape,t in shapes.values()))
+    try:
+        with atomic_write(path) as tmp:
+            sha256 = _fill(tmp, _lay_out(tmp, shapes, compression), shapes, pieces)
+            with h5py.File(tmp, 'a') as f:
+                f.attrs.update(format=FORMAT, version=VERSION, frame_size=frame_size, source=str(source), reward_shift=shift, reward_scale=scale,
+                               sha256=sha256, **counts)
+    except (OSError, RuntimeError) as e: raise OSError(getattr(e, 'errno', None) or errno.EIO, f'{path}: cannot be written ({e}); what was there before stays') from e
     return counts
 
 # %% ../nbs/04_dataset.ipynb #ee05e263
@@ -228,17 +284,17 @@ class TransitionDataset(Dataset):
         ids = np.asarray(arrays['item_id'])
         try: positions = embeddings.positions(ids)
         except KeyError as e: raise KeyError(f'{path}: {e.args[0]}') from None
-        if ids[-1]>=1<<26: raise ValueError(f'{path}: film id {ids[-1]} is too large for the table of ids; renumber the films from 0')
-        self.lookup = torch.zeros(int(ids[-1])+1, dtype=torch.int32)
-        self.lookup[torch.from_numpy(ids.astype('int64'))] = torch.from_numpy(positions.astype('int32'))
-        self.lookup = self.lookup.to(device)
+        self.ids,positions = (torch.from_numpy(x.astype('int32')).to(device) for x in (ids,positions))
+        self.lookup = positions # row of the embeddings of each film id, or of each place in `ids` where ids are large
+        self.large = bool(ids[-1]>=LARGE_ID)
+        if not self.large: self.lookup = torch.zeros(int(ids[-1])+1, dtype=torch.int32, device=device).index_copy_(0, self.ids.long(), positions)
         self.table = torch.cat([embeddings.matrix, torch.zeros(len(embeddings),1)], 1).to(device, dtype)
-        self.pool,self.subset,self._open = BufferPool(),None,arrays
+        self.pool,self.subset,self._open,self._maps = BufferPool(),None,arrays,[]
 
-    def __getstate__(self): return self.__dict__|dict(_open=None, pool=BufferPool()) # another process maps the file itself
+    def __getstate__(self): return self.__dict__|dict(_open=None, _maps=[], pool=BufferPool()) # another process maps the file itself
     def __len__(self): return int(self.attrs['n_rows']) if self.subset is None else len(self.subset)
     def __enter__(self): return self
-    def __exit__(self, *_): self._open = None
+    def __exit__(self, *_): self._open,self._maps = None,[]
 
     @property
     def frame_size(self): return int(self.attrs['frame_size'])
@@ -248,8 +304,13 @@ class TransitionDataset(Dataset):
     def arrays(self): # key -> array of the whole file; movies, ratings and done as tensors on the device
         if self._open is None: self._open = open_arrays(self.path, verify=False)[0]
         if isinstance(self._open['movies'], np.ndarray):
+            self._maps = [x._mmap for x in self._open.values() if isinstance(x, np.memmap)]
             self._open |= {k: torch.from_numpy(self._open[k]).to(self.device) for k in ('movies','ratings','done')}
         return self._open
+
+    def release(self): # give the pages that were read back to the system, which keeps them while it has room
+        if hasattr(mmap.mmap, 'madvise'):
+            for m in self._maps: m.madvise(mmap.MADV_DONTNEED)
 
 # %% ../nbs/04_dataset.ipynb #9e8e531f
 def _take(
@@ -266,7 +327,52 @@ def films(
 )->torch.Tensor: # [B,T+1] int32: rows of the embeddings
     "Positions of the films of some windows."
     ids = _take(self.arrays['movies'], rows)
+    if self.large: ids = torch.searchsorted(self.ids, ids)
     return self.lookup.index_select(0, ids.flatten()).view(ids.shape)
+
+# %% ../nbs/04_dataset.ipynb #7ff24461
+def _copy_windows(movies, ratings, done, rows, lookup, vectors, x, ends):
+    "One window after the other, from ids to vectors."
+    D = vectors.shape[1]-1
+    for i in range(len(rows)):
+        ends[i] = done[rows[i]]
+        for j in range(movies.shape[1]):
+            film = lookup[movies[rows[i],j]]
+            for d in range(D): x[i,j,d] = vectors[film,d]
+            x[i,j,D] = ratings[rows[i],j]
+
+# %% ../nbs/04_dataset.ipynb #36ac71c7
+@cache
+def _compiled():
+    "`_copy_windows` as machine code, or None without numba."
+    try: import numba
+    except ImportError: return None
+    return numba.njit(nogil=True)(_copy_windows)
+
+@cache
+def _threads(
+    n:int, # threads
+    pid:int, # process; threads do not survive a fork
+)->ThreadPoolExecutor:
+    "Threads that stay."
+    return ThreadPoolExecutor(n)
+
+# %% ../nbs/04_dataset.ipynb #1950c99d
+def _copy_fast(
+    self:TransitionDataset, # a data set
+    rows, # slice or tensor of rows of the file
+    x:torch.Tensor, # [B,T+1,D+1], written
+)->torch.Tensor: # [B] done
+    "Fill a buffer by compiled code."
+    copy,n = _compiled(),torch.get_num_threads()
+    rows = np.arange(rows.start, rows.start+len(x)) if isinstance(rows, slice) else rows.numpy().astype('int64', copy=False)
+    arrays = [self.arrays[k].numpy() for k in ('movies','ratings','done')]
+    ends = np.empty(len(x), bool)
+    cuts = np.linspace(0, len(x), n+1).astype(int)
+    jobs = [_threads(n, os.getpid()).submit(copy, *arrays, rows[a:b], self.lookup.numpy(), self.table.numpy(), x.numpy()[a:b], ends[a:b])
+            for a,b in zip(cuts[:-1], cuts[1:])]
+    for job in jobs: job.result()
+    return torch.from_numpy(ends)
 
 # %% ../nbs/04_dataset.ipynb #7a74948b
 def windows(
@@ -274,11 +380,13 @@ def windows(
     rows, # slice or tensor of rows of the file
 )->Batch:
     "Some windows as vectors."
-    films = self.films(rows)
-    shape = (*films.shape, self.table.shape[1])
+    if isinstance(rows, slice): rows = slice(*rows.indices(len(self.arrays['done']))[:2])
+    n = max(rows.stop-rows.start, 0) if isinstance(rows, slice) else len(rows)
+    shape = (n, self.frame_size+1, self.table.shape[1])
     pooled = self.device.type=='cpu' and self.dtype==torch.float32 and get_worker_info() is None
-    x = self.pool.take(shape[0]*shape[1]*shape[2]).view(-1, shape[2]) if pooled else None
-    x = torch.index_select(self.table, 0, films.flatten(), out=x).view(shape)
+    x = self.pool.take(shape[0]*shape[1]*shape[2]).view(shape) if pooled else None
+    if pooled and n>=LARGE_BATCH and not self.large and _compiled(): return make_batch(x, _copy_fast(self, rows, x))
+    x = torch.index_select(self.table, 0, self.films(rows).flatten(), out=None if x is None else x.view(-1, shape[2])).view(shape)
     x[...,-1] = _take(self.arrays['ratings'], rows)
     return make_batch(x, _take(self.arrays['done'], rows).clone())
 
@@ -291,8 +399,6 @@ def _getitem(
     if not isinstance(i, int): return self.windows(i if self.subset is None and isinstance(i, slice) and i.step in (None,1) else self.rows[i])
     if not -len(self)<=i<len(self): raise IndexError(f'window {i} of {len(self)}')
     return Batch(*(x[0] for x in self.windows(self.rows[[i%len(self)]])))
-
-# %% ../nbs/04_dataset.ipynb #dc600501
 TransitionDataset.films,TransitionDataset.windows,TransitionDataset.__getitem__ = films,windows,_getitem
 
 # %% ../nbs/04_dataset.ipynb #c2c2d93a
@@ -341,10 +447,12 @@ def batches(
     per_epoch = -(-len(self)//batch_size)
     if per_epoch==0: raise ValueError(f'{self.path}: no window in this part of the data set')
     epoch,skip = divmod(start, per_epoch)
+    stretch = min(RELEASE, shuffle*GROUP) if shuffle else RELEASE
     while epochs is None or epoch<epochs:
         if shuffle is True: order = torch.randperm(len(self), generator=_generator(seed, epoch), dtype=torch.int32)
-        else: order = BlockOrder(len(self), shuffle, 64, (seed,epoch)) if shuffle else None
+        else: order = BlockOrder(len(self), shuffle, GROUP, (seed,epoch)) if shuffle else None
         for i in range(skip, per_epoch):
+            if shuffle is not True and i*batch_size//stretch!=(i-1)*batch_size//stretch: self.release()
             if i%workers!=worker: continue
             rows = slice(i*batch_size, min((i+1)*batch_size, len(self)))
             if order is not None: rows = order[rows]
@@ -360,8 +468,6 @@ def sample(
     "Windows drawn at random, with replacement."
     rows = torch.randint(len(self), (n,), generator=generator)
     return self.windows(rows if self.subset is None else self.subset[rows])
-
-# %% ../nbs/04_dataset.ipynb #24c73eca
 TransitionDataset.batches,TransitionDataset.sample = batches,sample
 
 # %% ../nbs/04_dataset.ipynb #2e575f13
@@ -388,8 +494,6 @@ def part(
     if self.subset is not None: mine &= np.isin(np.arange(len(mine)), self.subset)
     view.__dict__.update(self.__dict__, subset=torch.from_numpy(np.flatnonzero(mine).astype('int32')))
     return view
-
-# %% ../nbs/04_dataset.ipynb #de40f2cb
 TransitionDataset.part = part
 
 # %% ../nbs/04_dataset.ipynb #080dfe67
@@ -401,6 +505,4 @@ def histories(
     films,done = self.films(rows).cpu().numpy(),_take(self.arrays['done'], rows).cpu().numpy()
     ends = np.flatnonzero(done)+1
     return [np.concatenate([films[a], films[a+1:b,-1]]) for a,b in zip(np.r_[0,ends[:-1]], ends)]
-
-# %% ../nbs/04_dataset.ipynb #ed2bd1df
 TransitionDataset.histories = histories

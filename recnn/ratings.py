@@ -4,21 +4,24 @@
 
 # %% ../nbs/00_ratings.ipynb #0eb63c32
 from __future__ import annotations
-import os, time
+import json, os, time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
 # %% auto #0
-__all__ = ['COLUMNS', 'MOVIE_COLUMNS', 'atomic_write', 'progress', 'find_columns', 'rename_columns', 'check_ratings',
-           'read_table', 'time_order', 'read_clean', 'read_ratings', 'read_movies', 'load_sample', 'UserSplit',
-           'split_users', 'leave_last_out', 'PlantedLog', 'make_ratings', 'make_log', 'write_log']
+__all__ = ['COLUMNS', 'DUPLICATES', 'MOVIE_COLUMNS', 'atomic_write', 'progress', 'find_columns', 'rename_columns', 'IdMaps',
+           'check_ratings', 'read_table', 'time_order', 'read_clean', 'read_ratings', 'read_movies', 'load_sample',
+           'UserSplit', 'split_users', 'leave_last_out', 'PlantedLog', 'make_ratings', 'make_log', 'write_log']
 
 # %% ../nbs/00_ratings.ipynb #1d0c29c0
-if TYPE_CHECKING: import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
 
 # %% ../nbs/00_ratings.ipynb #aa5a61d5
 @contextmanager
@@ -104,84 +107,177 @@ def _numbers(values, name, source, integer):
     if bad.any():
         row = int(bad.argmax())
         kind = 'a whole number' if integer else 'a number'
-        raise ValueError(f'{source}, row {row+1}: {name} is {values.iloc[row:row+1].tolist()[0]!r}, not {kind}; mend or drop the row')
+        hint = 'mend or drop the row' + (', or pass ids=IdMaps() to number ids that are text' if name in ('user_id','item_id') else '')
+        raise ValueError(f'{source}, row {row+1}: {name} is {values.iloc[row:row+1].tolist()[0]!r}, not {kind}; {hint}')
     return numbers.astype('int64') if integer else numbers
+
+# %% ../nbs/00_ratings.ipynb #7d93f853
+@dataclass
+class IdMaps:
+    "Names of users and items; a name's number is its place. Columns that are numbers already have no names here."
+    user_id:list = field(default_factory=list) # names of users
+    item_id:list = field(default_factory=list) # names of items
+
+    def encode(self, column, values): # int64 numbers of names; new names get the next numbers, in the order of the alphabet
+        import polars as pl
+        values = pl.Series(values, dtype=pl.String)
+        names = getattr(self, column)
+        names += sorted(set(values.unique().to_list())-set(names))
+        return values.replace_strict(names, range(len(names)), return_dtype=pl.Int64).to_numpy()
+    def save(self, path):
+        with atomic_write(path) as part: part.write_text(json.dumps(vars(self)))
+    @classmethod
+    def load(cls, path):
+        try: return cls(**json.loads(Path(path).read_text()))
+        except (ValueError,TypeError) as e: raise ValueError(f'{path}: no names of users and items ({e})') from e
+
+# %% ../nbs/00_ratings.ipynb #2d5ffa77
+DUPLICATES = ('refuse','drop','keep')
+
+# %% ../nbs/00_ratings.ipynb #039ed8b7
+def _first(
+    bad:np.ndarray, # [R] bool
+    source:str, # file name for errors
+    problem, # row -> words
+)->None:
+    "A `ValueError` that names the first bad row, if there is one."
+    if bad.any():
+        row = int(bad.argmax())
+        raise ValueError(f'{source}, row {row+1}: {problem(row)}')
 
 # %% ../nbs/00_ratings.ipynb #8befd769
 def check_ratings(
     frame:pd.DataFrame, # a rating log under any of the names in `COLUMNS`
     columns:dict|None=None, # our name -> the table's name, where it differs from all of `COLUMNS`
     source:str='ratings', # file name for errors
+    ids:IdMaps|None=None, # gives numbers to ids that are text
+    low:float=0., # smallest rating that is believed
+    duplicates:str='refuse', # rows that repeat another: 'refuse', 'drop' or 'keep'
 )->pd.DataFrame: # user_id, item_id, timestamp int64, rating float32; ordered by (user_id, timestamp, row)
     "Check, convert and order a rating log."
     import pandas as pd
+    if duplicates not in DUPLICATES: raise ValueError(f'duplicates must be one of {DUPLICATES}, got {duplicates!r}')
     frame = rename_columns(frame, COLUMNS, columns, source)
     if len(frame)==0: raise ValueError(f'{source}: the log is empty; it needs at least one rating')
+    for c in ('user_id','item_id'):
+        if ids is not None and not pd.api.types.is_numeric_dtype(frame[c]):
+            _first(frame[c].isna().to_numpy(), source, lambda row: f'{c} is missing; mend or drop the row')
+            frame = frame.assign(**{c: ids.encode(c, frame[c].astype(str).to_list())})
     out = pd.DataFrame({c: _numbers(frame[c], c, source, integer=c!='rating') for c in COLUMNS})
+    _first((out.rating<low).to_numpy(), source, lambda row: f'rating is {out.rating[row]:g}, below {low:g}; mend or drop the row, or say low=... where such ratings are meant')
+    if duplicates!='keep':
+        twice = out.duplicated().to_numpy()
+        if duplicates=='refuse': _first(twice, source, lambda row: f'repeats an earlier row; say duplicates="drop" or "keep"')
+        out = out[~twice]
     out['rating'] = out['rating'].astype('float32')
     return out.sort_values(['user_id','timestamp'], kind='stable', ignore_index=True)
 
 # %% ../nbs/00_ratings.ipynb #d85a27dc
 def read_table(
-    source:str|Path|pd.DataFrame, # CSV (also .gz, .xz, .zip), Parquet or a table in memory
+    source:str|Path|pd.DataFrame|pl.DataFrame, # CSV (also .gz, .xz, .zip), Parquet or a table in memory
 )->tuple[pd.DataFrame,str]: # the table and a name for errors
     "Read a table; what cannot be read is a `ValueError` or `FileNotFoundError` that names the file."
-    import pandas as pd
+    import pandas as pd, polars as pl
     if isinstance(source, pd.DataFrame): return source, 'DataFrame'
+    if isinstance(source, pl.DataFrame): return pd.DataFrame({c: source[c].to_list() if source[c].dtype==pl.String else source[c].to_numpy() for c in source.columns}), 'DataFrame'
     path = Path(source)
     if not path.is_file(): raise FileNotFoundError(f'{path}: no such file')
     try:
-        if path.suffix in ('.parquet','.pq'): return pd.read_parquet(path), str(path)
+        if path.suffix in ('.parquet','.pq'): return read_table(pl.read_parquet(path))[0], str(path)
         return pd.read_csv(path, encoding='utf-8-sig'), str(path)
     except pd.errors.EmptyDataError: raise ValueError(f'{path}: the file is empty; it needs a header row and data') from None
-    except (pd.errors.ParserError, UnicodeDecodeError, OSError, EOFError) as e:
+    except (pd.errors.ParserError, pl.exceptions.PolarsError, UnicodeDecodeError, OSError, EOFError) as e:
         raise ValueError(f'{path}: cannot be read as a table ({e})') from e
+
+# %% ../nbs/00_ratings.ipynb #2c8f8f68
+def _block_order(
+    user:np.ndarray, # [R] integers, not falling
+    time:np.ndarray, # [R] integers
+)->np.ndarray: # [R] positions
+    "The stable order of a few users' ratings."
+    starts = np.flatnonzero(np.r_[True, user[1:]!=user[:-1]])
+    lengths = np.diff(np.r_[starts, len(user)])
+    row_bits,time_bits = int(lengths.max()-1).bit_length(), (int(time.max())-int(time.min())).bit_length()
+    if row_bits+time_bits+len(starts).bit_length()>63: return np.lexsort((time, user))
+    first = np.repeat(starts, lengths)
+    key = np.repeat(np.arange(len(starts))<<(time_bits+row_bits), lengths)
+    key += ((time-time.min()).astype('int64')<<row_bits) + np.arange(len(user))-first
+    key.sort()
+    return first+(key&((1<<row_bits)-1))
 
 # %% ../nbs/00_ratings.ipynb #34f373b4
 def time_order(
     user:np.ndarray, # [R] integers
     time:np.ndarray, # [R] integers
+    block:int=1<<19, # rows sorted at once
 )->np.ndarray: # [R] positions
     "The stable order by user, then time; equal pairs stay in the order of the rows."
-    if user.min()>=0 and user.max()<2**29 and time.min()>=0 and time.max()<2**33:
-        return np.argsort((user.astype('int64')<<33)+time, kind='stable')
-    return np.lexsort((time, user))
+    if (user[1:]<user[:-1]).any(): return np.lexsort((time, user))
+    cuts = np.r_[np.unique(np.searchsorted(user, user[::block])), len(user)]
+    order = np.empty(len(user), 'int64')
+    def sort(a, b): order[a:b] = a+_block_order(user[a:b], time[a:b])
+    with ThreadPoolExecutor() as pool: list(pool.map(sort, cuts[:-1], cuts[1:]))
+    return order
 
 # %% ../nbs/00_ratings.ipynb #d06f1f96
+def _read_columns(
+    source:str|Path|pl.DataFrame, # CSV, Parquet or a table in memory
+    columns:dict|None, # our name -> the table's name
+)->pl.DataFrame: # four columns under our names: ids as numbers or text, rating, timestamp
+    "The columns of a log as they are."
+    import polars as pl
+    if isinstance(source, pl.DataFrame): log = source
+    elif Path(source).suffix!='.csv': log = pl.read_parquet(source, columns=list(find_columns(pl.read_parquet_schema(source), COLUMNS, columns, str(source))))
+    else:
+        head = pl.read_csv(source, n_rows=100)
+        found = find_columns(head.columns, COLUMNS, columns, str(source))
+        kinds = dict(user_id=pl.Int32, item_id=pl.Int32, rating=pl.Float32, timestamp=pl.Int64)
+        text = {c: pl.String for c,n in found.items() if n in ('user_id','item_id') and head[c].dtype==pl.String}
+        return pl.read_csv(source, columns=list(found), schema_overrides={c: kinds[n] for c,n in found.items()}|text).rename(found).select(*COLUMNS)
+    found = find_columns(log.columns, COLUMNS, columns, 'DataFrame')
+    return log.rename(found).select(*COLUMNS)
+
+# %% ../nbs/00_ratings.ipynb #4b602a1e
 def read_clean(
-    path:str|Path, # CSV or Parquet
+    source:str|Path|pl.DataFrame, # CSV, Parquet or a table in memory
     columns:dict|None=None, # our name -> the table's name
-)->pd.DataFrame|None: # as from `check_ratings`, or None where the file is not clean and numeric
+    ids:IdMaps|None=None, # gives numbers to ids that are text
+    low:float=0., # smallest rating that is believed
+    duplicates:str='refuse', # as in `check_ratings`; 'drop' goes the checked way
+)->pd.DataFrame|None: # as from `check_ratings`, or None where the log is not clean
     "Read and order a log fast."
     import pandas as pd, polars as pl
-    if Path(path).suffix not in ('.csv','.parquet','.pq'): return None
-    kinds = dict(user_id=pl.Int32, item_id=pl.Int32, rating=pl.Float32, timestamp=pl.Int64)
+    if duplicates=='drop' or (isinstance(source, (str,Path)) and Path(source).suffix not in ('.csv','.parquet','.pq')): return None
     try:
-        if Path(path).suffix in ('.parquet','.pq'):
-            found = find_columns(pl.read_parquet_schema(path), COLUMNS, columns, str(path))
-            log = pl.read_parquet(path, columns=list(found)).rename(found)
-            if not all(t.is_numeric() for t in log.dtypes): return None
-            log = log.select(pl.col(n).cast(t, strict=True) for n,t in kinds.items())
-        else:
-            found = find_columns(pl.read_csv(path, n_rows=0).columns, COLUMNS, columns, str(path))
-            log = pl.read_csv(path, columns=list(found), schema_overrides={c: kinds[n] for c,n in found.items()}).rename(found)
+        log = _read_columns(source, columns)
+        if len(log)==0 or any(log.null_count().row(0)): return None
+        text = [c for c in ('user_id','item_id') if log[c].dtype==pl.String]
+        if text and ids is None or not all(log[c].dtype.is_numeric() for c in COLUMNS if c not in text): return None
+        log = log.with_columns(pl.col(c).cast(t, strict=True) for c,t in dict(user_id=pl.Int64, item_id=pl.Int64, timestamp=pl.Int64).items()
+                               if c not in text and not log[c].dtype.is_integer()).with_columns(pl.Series(c, ids.encode(c, log[c])) for c in text)
     except (pl.exceptions.PolarsError, OSError): return None
-    if len(log)==0 or any(log.null_count().row(0)) or not log['rating'].is_finite().all(): return None
-    order = time_order(log['user_id'].to_numpy(), log['timestamp'].to_numpy())
-    return pd.DataFrame({n: log[n].to_numpy()[order].astype('float32' if n=='rating' else 'int64', copy=False) for n in COLUMNS}, copy=False)
+    user,item,rating,time = (x.to_numpy() for x in log.rechunk().get_columns())
+    if not np.isfinite(rating).all() or rating.min()<low: return None
+    rising = (user[1:]>user[:-1]) | ((user[1:]==user[:-1]) & (item[1:]>item[:-1]))
+    if duplicates=='refuse' and not rising.all() and log.is_duplicated().any(): return None
+    order = time_order(user, time)
+    return pd.DataFrame({n: x[order].astype('float32' if n=='rating' else 'int64', copy=False) for n,x in zip(COLUMNS, (user,item,rating,time))}, copy=False)
 
 # %% ../nbs/00_ratings.ipynb #9074501e
 def read_ratings(
-    source:str|Path|pd.DataFrame, # CSV (also .gz, .xz, .zip), Parquet or a table in memory
+    source:str|Path|pd.DataFrame|pl.DataFrame, # CSV (also .gz, .xz, .zip), Parquet or a table in memory
     columns:dict|None=None, # our name -> the table's name, such as {'rating': 'points'}
+    ids:IdMaps|None=None, # gives numbers to ids that are text
+    low:float=0., # smallest rating that is believed
+    duplicates:str='refuse', # rows that repeat another: 'refuse', 'drop' or 'keep'
 )->pd.DataFrame: # user_id, item_id, rating, timestamp; ordered by (user_id, timestamp, row)
     "Read, check and order a rating log."
     import pandas as pd
-    if not isinstance(source, pd.DataFrame) and Path(source).is_file():
-        log = read_clean(source, columns)
+    if not isinstance(source, pd.DataFrame) and (not isinstance(source, (str,Path)) or Path(source).is_file()):
+        log = read_clean(source, columns, ids, low, duplicates)
         if log is not None: return log
     frame,name = read_table(source)
-    return check_ratings(frame, columns, name)
+    return check_ratings(frame, columns, name, ids, low, duplicates)
 
 # %% ../nbs/00_ratings.ipynb #ace18361
 MOVIE_COLUMNS = dict(item_id=COLUMNS['item_id'], title=('title','Title','name'), genres=('genres','Genres','genre'))
@@ -190,12 +286,14 @@ MOVIE_COLUMNS = dict(item_id=COLUMNS['item_id'], title=('title','Title','name'),
 def read_movies(
     source:str|Path|pd.DataFrame, # CSV (also compressed), Parquet or a table in memory, with id, title and genres
     columns:dict|None=None, # our name -> the table's name
+    ids:IdMaps|None=None, # the names of the log, where ids are text
 )->pd.DataFrame: # item_id int64, title without year, year int64 (0: unknown), genres joined with '|'; ordered by item_id
     "Read films; ids that stand twice are a `ValueError`."
     import pandas as pd
     frame,name = read_table(source)
     out = rename_columns(frame, MOVIE_COLUMNS, columns, name).reset_index(drop=True)
     if len(out)==0: raise ValueError(f'{name}: the table has no film')
+    if ids is not None and not pd.api.types.is_numeric_dtype(out.item_id): out['item_id'] = ids.encode('item_id', out.item_id.astype(str).to_list())
     out['item_id'] = _numbers(out.item_id, 'item_id', name, integer=True)
     if out.item_id.duplicated().any():
         row = int(out.item_id.duplicated().argmax())
