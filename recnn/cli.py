@@ -11,9 +11,9 @@ from . import __version__
 from .ratings import atomic_write
 
 # %% auto #0
-__all__ = ['COMMANDS', 'ARGUMENTS', 'agents', 'load_agent', 'make_config', 'names_file', 'read_log', 'prepare', 'embed',
-           'open_data', 'write_log', 'train', 'evaluate', 'show', 'recommend', 'tell_users', 'demo_report', 'demo',
-           'make_parser', 'run', 'main']
+__all__ = ['COMMANDS', 'ARGUMENTS', 'agents', 'load_agent', 'make_config', 'names_file', 'movielens', 'read_log', 'prepare',
+           'embed', 'open_data', 'write_log', 'train', 'evaluate', 'show', 'recommend', 'tell_users', 'demo_report',
+           'demo', 'make_parser', 'run', 'main']
 
 # %% ../nbs/22_cli.ipynb #dc075547
 def agents()->dict: # name on the command line -> class
@@ -57,10 +57,18 @@ def names_file(data)->Path: # JSON file as from `IdMaps.save`
     return Path(data).with_suffix('.names.json')
 
 # %% ../nbs/22_cli.ipynb #75505a69
+def movielens(source)->bool: # a file's path otherwise
+    "Whether `source` names a MovieLens data set to be downloaded, or the folder of one."
+    from recnn.download import MOVIELENS
+    return source in MOVIELENS or (source is not None and Path(source).is_dir())
+
+# %% ../nbs/22_cli.ipynb #556be39d
 def read_log(args, ids): # ratings as from `read_ratings`
     "The log that the arguments name, or the bundled sample."
     from recnn.ratings import load_sample, read_ratings
+    from recnn.download import read_movielens
     if args.ratings is None: return load_sample()[0]
+    if movielens(args.ratings): return read_movielens(args.ratings)[0]
     pairs = dict(c.partition('=')[::2] for c in args.columns)
     return read_ratings(args.ratings, pairs, ids, args.low, args.duplicates)
 
@@ -83,9 +91,11 @@ def embed(args)->None:
     import numpy as np
     from recnn.dataset import open_arrays
     from recnn.embeddings import embed_movies, save_embeddings
+    from recnn.download import read_movielens
     from recnn.ratings import IdMaps, load_sample, read_movies
     ids = IdMaps.load(names_file(args.data)) if args.data and names_file(args.data).exists() else None
-    movies = load_sample()[1] if args.movies is None else read_movies(args.movies, ids=ids)
+    if args.movies is None: movies = load_sample()[1]
+    else: movies = read_movielens(args.movies)[1] if movielens(args.movies) else read_movies(args.movies, ids=ids)
     fit_ids = None
     if args.data:
         arrays,_ = open_arrays(args.data)
@@ -200,6 +210,7 @@ def demo(args)->None:
     "The whole way, from a log to titles and a report."
     from recnn.ratings import IdMaps
     begin,out,names = time.time(),Path(args.out),['ddpg','td3','td3bc']
+    if movielens(args.ratings) and args.movies is None: args.movies = args.ratings
     if (args.ratings is None)!=(args.movies is None): raise ValueError('give both --ratings and --movies, or neither for the bundled sample')
     data,films = out/'data.hdf5',out/'films.safetensors'
     step = lambda command,*words: run([command, *map(str, words), '--seed', str(args.seed)])
@@ -226,9 +237,9 @@ COMMANDS = dict(
 
 # %% ../nbs/22_cli.ipynb #0ebb3de5
 ARGUMENTS = {
-    'ratings': dict(flag='--ratings', metavar='FILE', help='rating log, CSV or Parquet with user, film, rating and time (default: the bundled MovieLens sample)'),
+    'ratings': dict(flag='--ratings', metavar='LOG', help='rating log, CSV or Parquet with user, film, rating and time; or a MovieLens data set by name, such as ml-1m, or folder (default: the bundled MovieLens sample)'),
     'mine': dict(flag='--ratings', metavar='FILE', required=True, help='your ratings, CSV with the columns title (or movieId) and rating, oldest first'),
-    'movies': dict(flag='--movies', metavar='FILE', help='films, CSV or Parquet with id, title and genres (default: the bundled sample)'),
+    'movies': dict(flag='--movies', metavar='FILMS', help='films, CSV or Parquet with id, title and genres; or a MovieLens data set (default: the bundled sample)'),
     'columns': dict(flag='--columns', nargs='+', default=[], metavar='NAME=COLUMN', help='how your log calls user_id, item_id, rating, timestamp'),
     'low': dict(flag='--low', type=float, default=0., help='smallest rating that is believed (default: %(default)s)'),
     'duplicates': dict(flag='--duplicates', choices=['refuse','drop','keep'], default='refuse', help='rows that repeat another (default: %(default)s)'),

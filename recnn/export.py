@@ -7,7 +7,7 @@ from __future__ import annotations
 import errno, shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 import numpy as np
 import torch
 from .dataset import SPLITS, Batch, TransitionDataset, seed_order
@@ -16,11 +16,6 @@ from .ratings import atomic_write, progress
 # %% auto #0
 __all__ = ['LAYOUTS', 'dense_shapes', 'dense_bytes', 'flat_state', 'write_dense', 'write_parquet', 'Episode', 'episodes',
            'to_d3rlpy', 'to_minari']
-
-# %% ../nbs/04a_export.ipynb #0ad58f8c
-if TYPE_CHECKING:
-    from d3rlpy.dataset import MDPDataset
-    from minari import MinariDataset
 
 # %% ../nbs/04a_export.ipynb #d1466dad
 LAYOUTS = ('seed','steps')
@@ -130,7 +125,7 @@ def to_d3rlpy(
     ds:TransitionDataset, # a data set or a part of it
     layout:str='seed', # order of the numbers of a state
     end_is_terminal:bool=False, # whether the end of a log is an end (terminal) or a cut (timeout)
-)->MDPDataset:
+): # a d3rlpy.dataset.MDPDataset
     "Users as episodes of d3rlpy (`pip install 'recnn[export]'`)."
     try: from d3rlpy.dataset import MDPDataset
     except ImportError: raise ImportError("d3rlpy is not installed: pip install 'recnn[export]'") from None
@@ -144,7 +139,7 @@ def to_minari(
     dataset_id:str, # such as 'movielens/sample-v0'
     layout:str='seed', # order of the numbers of a state
     end_is_terminal:bool=False, # whether the end of a log is an end or a cut
-)->MinariDataset:
+): # a minari.MinariDataset
     "Users as episodes of a Minari data set (`pip install 'recnn[export]'`)."
     try: import gymnasium, minari
     except ImportError: raise ImportError("minari is not installed: pip install 'recnn[export]'") from None
