@@ -4,7 +4,8 @@
 
 # %% ../nbs/03_embeddings.ipynb #5ff7d552
 from __future__ import annotations
-import importlib.util, json
+import difflib, hashlib, importlib.util, json, sqlite3, zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,19 +15,23 @@ import torch.nn.functional as F
 from .ratings import atomic_write, progress
 
 # %% auto #0
-__all__ = ['film_texts', 'masked_mean', 'default_text_model', 'encode_texts', 'fit_pca', 'similarity', 'top_k', 'ItemEmbeddings',
-           'save_embeddings', 'load_embeddings', 'embed_movies']
+__all__ = ['POOLING', 'film_texts', 'masked_mean', 'last_token', 'default_pooling', 'default_text_model', 'VectorCache',
+           'encode_texts', 'fit_pca', 'similarity', 'top_k', 'ItemEmbeddings', 'save_embeddings', 'load_embeddings',
+           'film_titles', 'embed_movies']
 
 # %% ../nbs/03_embeddings.ipynb #8659ce93
 if TYPE_CHECKING: import pandas as pd
 
 # %% ../nbs/03_embeddings.ipynb #8933d5bf
 def film_texts(
-    movies:pd.DataFrame, # films as from `read_movies`
+    movies:pd.DataFrame, # films as from `read_movies`; columns `tagline` and `overview` are used where they are there
 )->list[str]:
-    "One sentence a film: title, year where known, genres where known."
-    return [f"{m.title}{f' ({m.year})' if m.year else ''}.{' Genres: '+m.genres.replace('|',', ').lower()+'.' if m.genres else ''}"
-            for m in movies.itertuples()]
+    "Title of each film, with year, genres, tagline and overview where known."
+    def text(m):
+        parts = [f"{m.title}{f' ({m.year})' if m.year else ''}."]
+        if m.genres: parts.append(f"Genres: {m.genres.replace('|',', ').lower()}.")
+        return ' '.join(parts+[str(x).strip() for x in (getattr(m, 'tagline', ''), getattr(m, 'overview', '')) if isinstance(x, str) and x.strip()])
+    return [text(m) for m in movies.itertuples()]
 
 # %% ../nbs/03_embeddings.ipynb #43d539a4
 def masked_mean(
@@ -37,6 +42,26 @@ def masked_mean(
     mask = mask.unsqueeze(-1).to(hidden.dtype)
     return (hidden*mask).sum(1)/mask.sum(1).clamp(min=1)
 
+# %% ../nbs/03_embeddings.ipynb #80fd1af5
+def last_token(
+    hidden:torch.Tensor, # [B,L,H] one vector a token
+    mask:torch.Tensor, # [B,L] 1 for tokens, 0 for padding
+)->torch.Tensor: # [B,H]
+    "Vector at the last real token."
+    last = (mask*torch.arange(1, mask.shape[1]+1, device=mask.device)).argmax(1)
+    return hidden[torch.arange(len(hidden), device=hidden.device), last]
+
+# %% ../nbs/03_embeddings.ipynb #b58b4406
+POOLING = dict(mean=masked_mean, last=last_token)
+
+# %% ../nbs/03_embeddings.ipynb #77b2ebf6
+def default_pooling(
+    config, # of a transformers model
+)->str: # 'last' or 'mean'
+    "How a model's tokens become one vector: the last for models that read forwards, the mean for others."
+    forwards = ('gpt','opt','bloom','llama','mistral','qwen','phi','gemma','falcon')
+    return 'last' if str(config.model_type).startswith(forwards) and not getattr(config, 'is_encoder_decoder', False) else 'mean'
+
 # %% ../nbs/03_embeddings.ipynb #f81630e3
 def default_text_model()->str: # a folder
     "Folder of the packaged MiniLM."
@@ -46,28 +71,113 @@ def default_text_model()->str: # a folder
 
 # %% ../nbs/03_embeddings.ipynb #c4c978e5
 @torch.no_grad()
-def encode_texts(
+def _encode(
     texts:list[str], # sentences
-    model:str|None=None, # name or folder of a BERT-type encoder; the packaged MiniLM when absent
-    batch_size:int=64, # texts at once
-    max_tokens:int=128, # longer texts are cut here
-    device:str='cpu', # where the encoder runs
-)->torch.Tensor: # [N,H] float32
-    "Mean-pooled vectors of a transformer, in the order of `texts`."
+    model:str, # name or folder of a transformer
+    batch_size:int, # texts at once
+    max_tokens:int, # longer texts are cut here
+    device:str, # where the encoder runs
+    pooling:str|None, # 'mean' or 'last'; by the model's type when absent
+    dtype:str, # of the weights
+    sort:bool, # alike lengths together
+):
+    "Yield positions and vectors [B,H], a batch at a time."
     from transformers import AutoModel, AutoTokenizer, logging
     logging.set_verbosity_error(); logging.disable_progress_bar()
-    folder = model or default_text_model()
-    tokenizer,net = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).to(device).eval()
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i])) # alike lengths together: little padding
-    out = None
-    with progress(desc='texts to vectors', total=len(texts), unit='text') as bar:
-        for i in range(0, len(texts), batch_size):
-            rows = order[i:i+batch_size]
-            tokens = tokenizer([texts[r] for r in rows], padding=True, truncation=True, max_length=max_tokens, return_tensors='pt').to(device)
-            vectors = masked_mean(net(**tokens).last_hidden_state, tokens.attention_mask).float().cpu()
-            if out is None: out = vectors.new_empty(len(texts), vectors.shape[1])
-            out[rows] = vectors; bar.update(len(rows))
-    return out
+    tokenizer,net = AutoTokenizer.from_pretrained(model), AutoModel.from_pretrained(model)
+    net = net.to(device, getattr(torch, dtype)).eval()
+    pool = POOLING[pooling or default_pooling(net.config)]
+    longest = min(max_tokens, tokenizer.model_max_length, getattr(net.config, 'max_position_embeddings', max_tokens))
+    tokens = [torch.tensor(t, dtype=torch.long) for t in tokenizer(texts, truncation=True, max_length=longest)['input_ids']]
+    order = sorted(range(len(texts)), key=lambda i: -len(tokens[i])) if sort else range(len(texts))
+    for i in range(0, len(texts), batch_size):
+        rows = list(order[i:i+batch_size])
+        length = torch.tensor([len(tokens[r]) for r in rows])
+        if length.max()==0: yield rows,torch.zeros(len(rows), net.config.hidden_size); continue
+        ids = torch.nn.utils.rnn.pad_sequence([tokens[r] for r in rows], batch_first=True, padding_value=tokenizer.pad_token_id or 0)
+        mask = (torch.arange(ids.shape[1])<length[:,None]).long()
+        hidden = net(input_ids=ids.to(device), attention_mask=mask.to(device)).last_hidden_state.float().cpu()
+        yield rows, pool(hidden, mask)*(length>0)[:,None]
+
+# %% ../nbs/03_embeddings.ipynb #128ab358
+@contextmanager
+def _cache_errors(
+    path:Path, # the cache
+):
+    "Errors of SQLite, with the file's name."
+    try: yield
+    except sqlite3.DatabaseError as e: raise ValueError(f'{path}: no cache of vectors, or a broken one ({e}); delete it or name another file') from e
+
+# %% ../nbs/03_embeddings.ipynb #32cca734
+class VectorCache:
+    "Vectors by key, in a SQLite file."
+    def __init__(self,
+        path:str|Path, # file; made when missing
+    ):
+        self.path = Path(path); self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.db = sqlite3.connect(self.path, timeout=60)
+        with _cache_errors(self.path): self.db.execute('CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, checksum INTEGER, vector BLOB)')
+
+    def read(self,
+        keys:list[bytes], # any number
+    )->dict: # key -> float32 vector, for those that are there and whole
+        "What is known of `keys`."
+        found = {}
+        with _cache_errors(self.path):
+            for i in range(0, len(keys), 500):
+                part = keys[i:i+500]
+                rows = self.db.execute(f"SELECT * FROM vectors WHERE key IN ({','.join('?'*len(part))})", part)
+                found |= {k: np.frombuffer(v, 'float32') for k,c,v in rows if isinstance(v, bytes) and zlib.crc32(k+v)==c}
+        return found
+
+    def write(self,
+        vectors:dict, # key -> vector
+    )->None:
+        "Remember vectors: all of these or none."
+        blobs = {k: np.asarray(v, 'float32').tobytes() for k,v in vectors.items()}
+        with _cache_errors(self.path), self.db:
+            self.db.executemany('INSERT OR REPLACE INTO vectors VALUES (?,?,?)', [(k, zlib.crc32(k+b), b) for k,b in blobs.items()])
+
+# %% ../nbs/03_embeddings.ipynb #67474a1f
+def _model_key(
+    model:str, # name or folder of a transformer
+    *settings, # whatever else shapes a vector
+)->bytes:
+    "Hash of a model's name, or of its folder's files by size and time, and of the settings."
+    folder = Path(model)
+    files = sorted((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in folder.iterdir() if f.is_file()) if folder.is_dir() else []
+    return hashlib.sha256(json.dumps([str(model), files, *settings]).encode()).digest()
+
+# %% ../nbs/03_embeddings.ipynb #75b8c29e
+def encode_texts(
+    texts:list[str], # sentences
+    model:str|None=None, # name or folder of a transformer; the packaged MiniLM when absent
+    batch_size:int=64, # texts at once
+    max_tokens:int=256, # longer texts are cut here, or where the model ends
+    device:str='cpu', # where the encoder runs
+    pooling:str|None=None, # 'mean' or 'last'; as in `default_pooling` when absent
+    dtype:str='float32', # of the weights; 'float16' or 'bfloat16' is faster on a GPU
+    cache:str|Path|None=None, # file of a `VectorCache`
+    sort:bool=True, # alike lengths together, which saves padding
+)->torch.Tensor: # [N,H] float32
+    "Vectors of texts by a transformer, in the order of `texts`."
+    if len(texts)==0: raise ValueError('there is no text to encode')
+    if pooling not in (None,*POOLING): raise ValueError(f'pooling must be one of {list(POOLING)}, got {pooling!r}')
+    if dtype not in ('float32','float16','bfloat16'): raise ValueError(f"dtype must be 'float32', 'float16' or 'bfloat16', got {dtype!r}")
+    model = model or default_text_model()
+    store = VectorCache(cache) if cache is not None else None
+    prefix = _model_key(model, max_tokens, pooling, dtype) if store else b''
+    key = {t: hashlib.sha256(prefix+t.encode()).digest() for t in texts} # a text that stands twice is encoded once
+    known = store.read(list(key.values())) if store else {}
+    todo = [t for t,k in key.items() if k not in known]
+    if todo:
+        with progress(desc='texts to vectors', total=len(todo), unit='text') as bar:
+            for rows,vectors in _encode(todo, model, batch_size, max_tokens, device, pooling, dtype, sort):
+                new = dict(zip((key[todo[r]] for r in rows), vectors.numpy()))
+                if store: store.write(new)
+                known |= new; bar.update(len(rows))
+    if store: store.db.close()
+    return torch.from_numpy(np.stack([known[key[t]] for t in texts]))
 
 # %% ../nbs/03_embeddings.ipynb #16922fc7
 def fit_pca(
@@ -79,7 +189,8 @@ def fit_pca(
     from sklearn.decomposition import PCA
     n,h = vectors.shape
     if not 1<=dim<=min(n-1,h): raise ValueError(f'dim must lie in [1,{min(n-1,h)}] for {n} vectors of {h} numbers, got {dim}')
-    return PCA(dim, whiten=whiten, svd_solver='full').fit(vectors.numpy().astype('float64'))
+    solver = 'covariance_eigh' if n>=10*h else 'full' # of a tall matrix, the covariance is small
+    return PCA(dim, whiten=whiten, svd_solver=solver).fit(np.asarray(vectors, 'float64'))
 
 # %% ../nbs/03_embeddings.ipynb #2f40a23d
 def similarity(
@@ -113,6 +224,30 @@ def top_k(
     order = (bits^((bits>>31)&0x7fffffff)).long() # integers in the order of the floats
     return ((order<<32)|torch.arange(scores.shape[1], 0, -1, device=scores.device)).topk(k).indices
 
+# %% ../nbs/03_embeddings.ipynb #58cfe874
+def _check_vectors(
+    ids:np.ndarray, # [N]
+    matrix:torch.Tensor, # [N,D]
+    titles:list, # [N]
+):
+    "What does not fit together is a `ValueError`."
+    if not len(ids)==len(matrix)==len(titles):
+        raise ValueError(f'{len(ids)} ids, {len(matrix)} vectors and {len(titles)} titles do not pair up')
+    if (np.diff(ids)<=0).any(): raise ValueError('ids must ascend and be unique')
+    if not torch.isfinite(matrix).all():
+        raise ValueError(f'the vector of film {ids[(~torch.isfinite(matrix)).any(1).int().argmax()]} has a number that is not finite')
+
+# %% ../nbs/03_embeddings.ipynb #03fb3aea
+def _row(
+    embeddings:ItemEmbeddings, # films
+    film, # id or exact title
+)->int:
+    "Row of a film; a title that is not there is a `KeyError` with those that are like it."
+    if not isinstance(film, str): return int(embeddings.positions(film))
+    if film in embeddings.titles: return embeddings.titles.index(film)
+    near = difflib.get_close_matches(film, embeddings.titles, 3, .4)
+    raise KeyError(f"no film is called {film!r}"+(f"; did you mean {' or '.join(map(repr, near))}?" if near else ''))
+
 # %% ../nbs/03_embeddings.ipynb #4d38115a
 @dataclass(frozen=True)
 class ItemEmbeddings:
@@ -120,12 +255,7 @@ class ItemEmbeddings:
     ids:np.ndarray # [N] int64, ascending, unique
     matrix:torch.Tensor # [N,D] float32
     titles:list # [N] str
-    def __post_init__(self):
-        if not len(self.ids)==len(self.matrix)==len(self.titles):
-            raise ValueError(f'{len(self.ids)} ids, {len(self.matrix)} vectors and {len(self.titles)} titles do not pair up')
-        if (np.diff(self.ids)<=0).any(): raise ValueError('ids must ascend and be unique')
-        if not torch.isfinite(self.matrix).all():
-            raise ValueError(f'the vector of film {self.ids[(~torch.isfinite(self.matrix)).any(1).int().argmax()]} has a number that is not finite')
+    def __post_init__(self): _check_vectors(self.ids, self.matrix, self.titles)
     @property
     def dim(self): return self.matrix.shape[1]
     def __len__(self): return len(self.ids)
@@ -141,16 +271,21 @@ class ItemEmbeddings:
                                         "embed the films of this log, or drop their ratings")
         return pos
 
+    def align(self,
+        ids, # film ids, such as those of a data set; repeated or not, in any order
+    )->ItemEmbeddings: # of these films alone
+        "The embeddings of a data set's films; ids without a vector are a `KeyError` that names them."
+        ids = np.unique(np.asarray(ids))
+        pos = self.positions(ids)
+        return ItemEmbeddings(ids, self.matrix[torch.as_tensor(pos)], [self.titles[i] for i in pos])
+
     def nearest(self,
         film, # id or exact title
         k:int=5, # neighbours
         kind:str='cosine', # as in `similarity`
     )->list: # titles, nearest first
         "Titles of the films around `film`, without itself."
-        if isinstance(film, str):
-            if film not in self.titles: raise KeyError(f'no film is called {film!r}')
-            pos = self.titles.index(film)
-        else: pos = int(self.positions(film))
+        pos = _row(self, film)
         near = top_k(similarity(self.matrix[[pos]], self.matrix, kind), k, seen=[[pos]])[0]
         return [self.titles[i] for i in near]
 
@@ -181,19 +316,26 @@ def load_embeddings(
     except SafetensorError as e: raise ValueError(f'{path}: no safetensors file, or a broken one ({e}); write it anew with `recnn embed`') from e
 
 # %% ../nbs/03_embeddings.ipynb #6223fe4a
-def embed_movies(
+def film_titles(
     movies:pd.DataFrame, # films as from `read_movies`
+)->list[str]:
+    "Titles with the year where it is known."
+    return [f'{m.title} ({m.year})' if m.year else m.title for m in movies.itertuples()]
+
+# %% ../nbs/03_embeddings.ipynb #39a1bfd6
+def embed_movies(
+    movies:pd.DataFrame, # films as from `read_movies`; columns `tagline` and `overview` are used where they are there
     fit_ids=None, # ids of the films that PCA is fitted on; all when absent
     dim:int=128, # D
     model:str|None=None, # text encoder, as in `encode_texts`
     device:str='cpu', # where the encoder runs
+    **kwargs, # more of `encode_texts`, such as `cache`
 )->ItemEmbeddings:
     "Text of each film through a transformer and whitened PCA."
     if fit_ids is None: fit_ids = movies.item_id
     fit = np.isin(movies.item_id, np.asarray(fit_ids))
     if fit.sum()<=dim: raise ValueError(f'PCA to {dim} numbers needs more than {dim} films to fit on, got {fit.sum()}; lower dim')
-    vectors = encode_texts(film_texts(movies), model, device=device)
+    vectors = encode_texts(film_texts(movies), model, device=device, **kwargs)
     pca = fit_pca(vectors[torch.as_tensor(fit)], dim)
     matrix = torch.as_tensor(pca.transform(vectors.numpy().astype('float64')), dtype=torch.float32)
-    titles = [f'{m.title} ({m.year})' if m.year else m.title for m in movies.itertuples()]
-    return ItemEmbeddings(movies.item_id.to_numpy(), matrix, titles)
+    return ItemEmbeddings(movies.item_id.to_numpy(), matrix, film_titles(movies))

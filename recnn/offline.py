@@ -5,11 +5,12 @@
 # %% ../nbs/14_offline.ipynb #39cbe59d
 from __future__ import annotations
 from dataclasses import dataclass
+from .embeddings import ItemEmbeddings, similarity, top_k
 from .td3 import TD3, TD3Config
 from .training import actor_step
 
 # %% auto #0
-__all__ = ['TD3BCConfig', 'TD3BC']
+__all__ = ['TD3BCConfig', 'TD3BC', 'RerankScorer']
 
 # %% ../nbs/14_offline.ipynb #75c55094
 @dataclass(frozen=True)
@@ -26,10 +27,28 @@ class TD3BC(TD3):
     config_class = TD3BCConfig
     def actor_loss(self, batch):
         action = self.actor(batch.state)
-        q = self.critic(batch.state, action)[0]
+        q = self.critic.first(batch.state, action)
         weight = self.config.alpha/q.abs().mean().detach().clamp(min=1e-8)
         return -weight*q.mean() + (action-batch.action).square().mean()
 
     def update_actor(self, batch):
         self.actor.train()
         return actor_step(self, self.actor_loss(batch))
+
+# %% ../nbs/14_offline.ipynb #2890ae88
+class RerankScorer:
+    "Scores of films: the agent's nearest unseen ones by Q, above all others."
+    def __init__(self,
+        agent, # anything with `act(state)`, `q(state, action)` and `kind`
+        embeddings:ItemEmbeddings, # films to choose from
+        k:int=20, # candidates that the critic is asked about
+        kind:str|None=None, # as in `similarity`; the agent's own when absent
+    ): self.agent,self.embeddings,self.k,self.kind = agent,embeddings,k,kind or agent.kind
+
+    def __call__(self, queries):
+        matrix = self.embeddings.matrix
+        scores = similarity(self.agent.act(queries.state).cpu(), matrix, self.kind)
+        near = top_k(scores, self.k, queries.seen) # [U,k]
+        q = self.agent.q(queries.state.repeat_interleave(self.k, 0), matrix[near.flatten()]).cpu().view(near.shape)
+        place = q.argsort(dim=1, descending=True, stable=True).argsort(1) # 0 for the best
+        return scores.scatter(1, near, scores.amax(1, keepdim=True)+self.k-place)

@@ -19,6 +19,7 @@ class TD3Config(ActorCriticConfig):
     policy_noise:float=0.2 # standard deviation of the noise on target actions, in embedding units (Fujimoto et al. 2018)
     noise_clip:float=0.5 # largest noise of a coordinate (Fujimoto et al. 2018)
     policy_delay:int=2 # critic updates per actor update, at least 1 (Fujimoto et al. 2018)
+    twin:bool=True # two critics and the smaller of their values; False: one, as in DDPG
 
     def __post_init__(self):
         super().__post_init__()
@@ -53,7 +54,9 @@ def td3_target(
 # %% ../nbs/13_td3.ipynb #14642e4f
 class TD3(ActorCritic):
     "Twin delayed DDPG (Fujimoto et al. 2018, Alg. 1) on a fixed log."
-    n_critics,config_class = 2,TD3Config
+    config_class = TD3Config
+    @property
+    def n_critics(self): return 1+self.config.twin
     def update_critic(self, batch): return critic_step(self, batch, td3_target(self, batch))
     def update_actor(self, batch): return policy_step(self, batch)
     def update(self, batch):

@@ -4,22 +4,24 @@
 
 # %% ../nbs/11_training.ipynb #ba67ad2f
 from __future__ import annotations
-import json, math, signal, tempfile, threading
+import csv, json, math, signal, tempfile, threading
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+import numpy as np
 import torch
 from .dataset import Batch, TransitionDataset, make_batch
-from .nets import Actor, Critic, soft_update
+from .nets import Actor, Critic, make_encoder, soft_update
 from .ratings import atomic_write, progress
 
 # %% auto #0
 __all__ = ['NETWORKS', 'OPTIMIZERS', 'ActorCriticConfig', 'not_done', 'random_batch', 'ActorCritic', 'actor_step', 'policy_step',
            'critic_step', 'move_targets', 'save', 'read_agent', 'load', 'check_act', 'check_policy_step',
            'check_targets', 'check_update', 'check_file', 'check_seed', 'check_agent', 'save_checkpoint',
-           'load_checkpoint', 'hold_interrupt', 'fit', 'finite']
+           'load_checkpoint', 'hold_interrupt', 'pretrain_step', 'pretrain_critic', 'write_csv', 'board', 'Best',
+           'begin_run', 'fit', 'finite']
 
 # %% ../nbs/11_training.ipynb #ee16e267
 @dataclass(frozen=True)
@@ -36,6 +38,9 @@ class ActorCriticConfig:
     critic_lr:float=1e-3 # Adam step of the critic (Lillicrap et al. 2016)
     batch_size:int=256 # B, transitions an update
     end_is_terminal:bool=True # the last window of a log has no future; False: bootstrap through it
+    encoder:str='flat' # what reads the state: 'flat', 'gru' or 'transformer', see `make_encoder`
+    share_encoder:bool=False # one encoder for actor and critic, trained by the critic; else one each
+    pretrain:int=0 # updates of the critic towards the log's own returns before the first update, see `pretrain_critic`
 
     def __post_init__(self):
         for name,low,high in (('gamma',0,1),('tau',0,1)):
@@ -62,10 +67,16 @@ def random_batch(
     x = torch.randn(n, frame_size+1, embed_dim+1, generator=generator)
     return make_batch(x, torch.arange(n)%8==7)
 
+# %% ../nbs/11_training.ipynb #c50b4306
+NETWORKS = ('actor','critic','actor_target','critic_target')
+OPTIMIZERS = ('actor_optimizer','critic_optimizer')
+
 # %% ../nbs/11_training.ipynb #fecb060a
 class ActorCritic:
     "Networks, targets, optimisers and noise of a deterministic actor-critic agent."
     n_critics,config_class = 1,ActorCriticConfig
+    networks,optimizers = NETWORKS,OPTIMIZERS # what files and checkpoints hold
+    kind = 'cosine' # similarity of films to the proto-action, see `similarity`
     def __init__(self,
         config:ActorCriticConfig=None, # of the class `config_class`; its defaults when absent
         seed:int=0, # of first weights and noise
@@ -75,10 +86,12 @@ class ActorCritic:
         self.seed,self.device,self.n_updates = seed,torch.device(device),0
         self.reward_shift,self.reward_scale = 2.5,2. # how ratings become rewards; `fit` takes it from the data set
         generator = torch.Generator().manual_seed(seed) # weights are drawn on the CPU: the same on every device
-        self.actor = Actor(c.frame_size, c.embed_dim, c.hidden, c.bound, c.max_action, generator).to(device)
-        self.critic = Critic(c.frame_size, c.embed_dim, c.hidden, self.n_critics, generator).to(device)
+        encoders = [make_encoder(c.encoder, c.frame_size, c.embed_dim, c.hidden, generator) for _ in range(2-c.share_encoder)]
+        self.actor = Actor(c.frame_size, c.embed_dim, c.hidden, c.bound, c.max_action, generator, encoders[-1], c.share_encoder).to(device)
+        self.critic = Critic(c.frame_size, c.embed_dim, c.hidden, self.n_critics, generator, encoders[0]).to(device)
         self.actor_target = deepcopy(self.actor).requires_grad_(False)
         self.critic_target = deepcopy(self.critic).requires_grad_(False)
+        if c.share_encoder: self.actor_target.__dict__['encoder'] = self.critic_target.encoder
         self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), c.actor_lr, fused=True)
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), c.critic_lr, fused=True)
         self.generator = torch.Generator(device).manual_seed(seed+1)
@@ -92,6 +105,7 @@ class ActorCritic:
     def q(self, state, action): # [B,T,D+1], [B,D] -> value [B] by the first critic
         return self.critic(state.to(self.device), action.to(self.device))[0]
 
+    def policy_q(self, state): return self.q(state, self.act(state)) # [B,T,D+1] -> [B] value of what the policy does
     def update(self, batch): raise NotImplementedError(f'{type(self).__name__} has no update')
 
 # %% ../nbs/11_training.ipynb #ea23e451
@@ -112,7 +126,7 @@ def policy_step(
 )->dict: # actor_loss
     "One step of the deterministic policy gradient."
     agent.actor.train()
-    return actor_step(agent, -agent.critic(batch.state, agent.actor(batch.state))[0].mean())
+    return actor_step(agent, -agent.critic.first(batch.state, agent.actor(batch.state)).mean())
 
 # %% ../nbs/11_training.ipynb #dfcc22a2
 def critic_step(
@@ -135,14 +149,13 @@ def move_targets(agent:ActorCritic)->None:
         soft_update(target, source, agent.config.tau)
 
 # %% ../nbs/11_training.ipynb #7e98a348
-NETWORKS = ('actor','critic','actor_target','critic_target')
 def save(
     self:ActorCritic, # to be saved
     path:str|Path, # file, by custom with the ending .safetensors
 )->None:
     "Write networks and configuration to one file, whole or not at all."
     from safetensors.torch import save_file
-    tensors = {f'{n}.{k}': v.contiguous().cpu() for n in NETWORKS for k,v in getattr(self, n).state_dict().items()}
+    tensors = {f'{n}.{k}': v.contiguous().cpu() for n in self.networks for k,v in getattr(self, n).state_dict().items()}
     meta = dict(format='recnn-agent', version='1', agent=type(self).__name__, seed=str(self.seed),
                 n_updates=str(self.n_updates), config=json.dumps(asdict(self.config)),
                 reward=json.dumps([self.reward_shift, self.reward_scale]))
@@ -173,7 +186,7 @@ def load(
     meta,tensors = read_agent(path)
     if meta['agent']!=cls.__name__: raise ValueError(f"{path}: holds a {meta['agent']}, not a {cls.__name__}")
     agent = cls(cls.config_class(**json.loads(meta['config'])), int(meta['seed']), device)
-    for n in NETWORKS: getattr(agent, n).load_state_dict({k[len(n)+1:]: v for k,v in tensors.items() if k.startswith(n+'.')})
+    for n in cls.networks: getattr(agent, n).load_state_dict({k[len(n)+1:]: v for k,v in tensors.items() if k.startswith(n+'.')})
     agent.n_updates = int(meta['n_updates'])
     agent.reward_shift,agent.reward_scale = json.loads(meta['reward'])
     return agent
@@ -195,7 +208,7 @@ def check_act(agent, batch:Batch)->None:
 # %% ../nbs/11_training.ipynb #95d4cd83
 def check_policy_step(agent, batch:Batch, steps:int=5)->None:
     "On a fixed critic, `update_actor` raises Q and leaves the critic alone."
-    value = lambda: agent.q(batch.state, agent.act(batch.state)).mean().item()
+    value = lambda: agent.policy_q(batch.state).mean().item()
     before,critic = value(),deepcopy(agent.critic.state_dict())
     for _ in range(steps): agent.update_actor(batch)
     assert value()>before, f'{steps} policy steps took Q from {before:.6f} to {value():.6f}: is the sign of the gradient flipped?'
@@ -252,33 +265,35 @@ def check_seed(make, batch:Batch)->None:
 # %% ../nbs/11_training.ipynb #56840f3b
 def check_agent(
     make, # (frame_size, embed_dim, seed) -> agent
+    skip:tuple=(), # names of checks that an agent breaks by intention, such as 'check_policy_step' for behaviour cloning
 )->None:
     "Put an agent to the contract, for two frame sizes; an `AssertionError` says what it breaks."
     for frame_size in (10,3):
         batch = random_batch(torch.Generator().manual_seed(0), 32, frame_size, 4)
         new = lambda seed=0: make(frame_size, 4, seed)
-        for check in (check_act,check_policy_step,check_targets,check_update,check_file): check(new(), batch)
+        for check in (check_act,check_policy_step,check_targets,check_update,check_file):
+            if check.__name__ not in skip: check(new(), batch)
         check_seed(new, batch)
 
 # %% ../nbs/11_training.ipynb #d06a0642
-OPTIMIZERS = ('actor_optimizer','critic_optimizer')
 def save_checkpoint(
     agent:ActorCritic, # in training
     path:str|Path, # file
     run:dict, # what the run is about; a resumed run must agree
     log:list, # rows so far
+    best:dict|None=None, # what early stopping remembers, as from `Best`
 )->None:
     "Write all that the next update depends on, whole or not at all."
-    state = {n: getattr(agent, n).state_dict() for n in NETWORKS+OPTIMIZERS}
+    state = {n: getattr(agent, n).state_dict() for n in agent.networks+agent.optimizers}
     with atomic_write(path) as part:
-        torch.save(dict(state=state, generator=agent.generator.get_state(), n_updates=agent.n_updates, run=run, log=log), part)
+        torch.save(dict(state=state, generator=agent.generator.get_state(), n_updates=agent.n_updates, run=run, log=log, best=best), part)
 
 # %% ../nbs/11_training.ipynb #4457d798
 def load_checkpoint(
     agent:ActorCritic, # of the same kind and configuration; changed in place
     path:str|Path, # file as from `save_checkpoint`
     run:dict, # what the run is about
-)->list: # rows logged so far
+)->tuple[list,dict]: # rows logged so far, and what early stopping remembers
     "Put an agent where a run was left; a checkpoint of another run is a `ValueError`."
     import pickle
     try: ckpt = torch.load(path, map_location=agent.device, weights_only=True)
@@ -290,7 +305,7 @@ def load_checkpoint(
     for n,s in ckpt['state'].items(): getattr(agent, n).load_state_dict(s)
     agent.generator.set_state(ckpt['generator'].cpu())
     agent.n_updates = ckpt['n_updates']
-    return ckpt['log']
+    return ckpt['log'],ckpt['best']
 
 # %% ../nbs/11_training.ipynb #9eb69460
 @contextmanager
@@ -305,6 +320,99 @@ def hold_interrupt():
     try: yield noted
     finally: signal.signal(signal.SIGINT, old)
 
+# %% ../nbs/11_training.ipynb #63a95e50
+def pretrain_step(
+    self:ActorCritic, # its critics are changed
+    batch:Batch, # transitions
+    returns:torch.Tensor, # [B] discounted sums of the rewards from here on
+)->dict: # critic_loss, q
+    "One step of the critic towards observed returns."
+    return critic_step(self, batch, returns)
+ActorCritic.pretrain_step = pretrain_step
+
+# %% ../nbs/11_training.ipynb #50223631
+def pretrain_critic(
+    agent:ActorCritic, # its critics and their targets are changed
+    dataset:TransitionDataset, # windows to learn from
+    n_updates:int, # steps
+    seed:int=0, # of the draws
+)->dict: # what the last step returned
+    "Regress the critic on the Monte-Carlo returns of a log."
+    from recnn.evaluation import discounted_returns
+    rows,arrays,row = dataset.rows,dataset.arrays,{}
+    pick = lambda x: x[rows.to(x.device).long()].cpu().numpy()
+    returns = torch.tensor(discounted_returns(pick(arrays['ratings'])[:,-1], pick(arrays['done']), agent.config.gamma), dtype=torch.float32)
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(n_updates):
+        drawn = torch.randint(len(rows), (agent.config.batch_size,), generator=generator)
+        row = agent.pretrain_step(dataset.windows(rows[drawn]), returns[drawn].to(agent.device))
+    for name in agent.networks:
+        if name.endswith('_target'): soft_update(getattr(agent, name), getattr(agent, name.removesuffix('_target')), 1.)
+    return row
+
+# %% ../nbs/11_training.ipynb #d81a01e8
+def write_csv(
+    log:list, # rows as from `fit`; those of an evaluation have other columns
+    path:str|Path, # CSV file
+)->None:
+    "Write a log with a column for everything in it, whole or not at all."
+    names = list(dict.fromkeys(k for row in log for k in row))
+    with atomic_write(path) as part, open(part, 'w', newline='') as f:
+        writer = csv.DictWriter(f, names); writer.writeheader(); writer.writerows(log)
+
+# %% ../nbs/11_training.ipynb #3b811dce
+def board(
+    folder:str|Path|None, # where TensorBoard looks; None: no board
+): # row -> None
+    "A function that adds a row of a log to TensorBoard."
+    if folder is None: return lambda row: None
+    try: from torch.utils.tensorboard import SummaryWriter
+    except ImportError as e: raise ImportError("TensorBoard is missing; run: pip install 'recnn[tensorboard]'") from e
+    writer = SummaryWriter(str(folder))
+    def add(row):
+        for k,v in row.items():
+            if k!='update': writer.add_scalar(k, v, row['update'])
+        writer.flush()
+    return add
+
+# %% ../nbs/11_training.ipynb #25244122
+class Best:
+    "The best weights so far by one measure."
+    def __init__(self,
+        name:str|None, # a key of what `evaluate` returns, larger is better; None: no early stopping
+        patience:int=5, # evaluations without a better one before it is enough
+    ): self.name,self.patience,self.memory = name,patience,dict(value=-math.inf, update=0, waited=0, weights={})
+
+    def look(self, agent, row): # -> whether it is enough
+        if self.name is None: return False
+        if self.name not in row: raise KeyError(f'stop_on={self.name!r}: evaluate returned {sorted(row)}')
+        if row[self.name]>self.memory['value']:
+            weights = {n: deepcopy(getattr(agent, n).state_dict()) for n in agent.networks}
+            self.memory = dict(value=row[self.name], update=agent.n_updates, waited=0, weights=weights)
+        else: self.memory['waited'] += 1
+        return self.memory['waited']>=self.patience
+
+    def restore(self, agent): # put the best weights back
+        for n,w in self.memory['weights'].items(): getattr(agent, n).load_state_dict(w)
+
+# %% ../nbs/11_training.ipynb #d134312b
+def begin_run(
+    agent, # to be trained
+    dataset:TransitionDataset, # windows to learn from
+    checkpoint:str|Path|None, # file to resume from
+    run:dict, # what the run is about
+    best:Best, # takes up what it remembered
+)->list: # rows logged so far
+    "Prepare an agent for a data set, and put it where a checkpoint left it."
+    agent.reward_shift,agent.reward_scale = float(dataset.attrs['reward_shift']),float(dataset.attrs['reward_scale'])
+    if hasattr(agent, 'prepare'): agent.prepare(dataset)
+    if checkpoint and Path(checkpoint).is_file():
+        log,memory = load_checkpoint(agent, checkpoint, run)
+        if memory: best.memory = memory
+        return log
+    if agent.n_updates==0 and getattr(agent.config, 'pretrain', 0): pretrain_critic(agent, dataset, agent.config.pretrain, run['seed'])
+    return []
+
 # %% ../nbs/11_training.ipynb #beb4296f
 def fit(
     agent, # anything with `update(batch)`; `ActorCritic` for checkpoints
@@ -317,22 +425,31 @@ def fit(
     evaluate=None, # agent -> dict, added to the log every `evaluate_every` updates
     evaluate_every:int=1000, # updates between calls of `evaluate`
     desc:str='', # words before the progress bar
+    log_file:str|Path|None=None, # CSV file for the log
+    tensorboard:str|Path|None=None, # folder for TensorBoard
+    stop_on:str|None=None, # key of what `evaluate` returns: keep the weights where it is largest
+    patience:int=5, # evaluations without a better one before the run stops
 )->list: # log: one dict a row, with the count of updates and what `update` returned
     "Train an agent on the batches of a data set."
     run = dict(agent=type(agent).__name__, config=asdict(agent.config), agent_seed=agent.seed, seed=seed, n_windows=len(dataset))
-    agent.reward_shift,agent.reward_scale = float(dataset.attrs['reward_shift']),float(dataset.attrs['reward_scale'])
-    log = load_checkpoint(agent, checkpoint, run) if checkpoint and Path(checkpoint).is_file() else []
+    best,add = Best(stop_on, patience),board(tensorboard)
+    log = begin_run(agent, dataset, checkpoint, run, best)
     source = islice(dataset.batches(agent.config.batch_size, seed=seed, start=agent.n_updates, epochs=None), max(n_updates-agent.n_updates, 0))
     with hold_interrupt() as noted, progress(desc=desc or type(agent).__name__, total=n_updates, unit='update') as bar:
         bar.update(agent.n_updates)
         for batch in source:
-            row = agent.update(batch); n = agent.n_updates; bar.update()
+            row,enough = agent.update(batch),False; n = agent.n_updates; bar.update()
             if n%log_every==0 or n==n_updates:
-                log.append(dict(update=n) | finite(row, n))
+                log.append(dict(update=n) | finite(row, n)); add(log[-1])
                 bar.set_postfix({k: f'{v:.3g}' for k,v in log[-1].items() if k!='update'}, refresh=False)
-            if evaluate and (n%evaluate_every==0 or n==n_updates): log.append(dict(update=n) | evaluate(agent))
-            if checkpoint and (noted or n%save_every==0): save_checkpoint(agent, checkpoint, run, log)
+            if evaluate and (n%evaluate_every==0 or n==n_updates):
+                log.append(dict(update=n) | evaluate(agent)); add(log[-1])
+                enough = best.look(agent, log[-1])
+            if checkpoint and (noted or n%save_every==0): save_checkpoint(agent, checkpoint, run, log, best.memory)
             if noted: raise KeyboardInterrupt(f'stopped after update {n} of {n_updates}')
+            if enough: break
+    best.restore(agent)
+    if log_file: write_csv(log, log_file)
     if checkpoint: Path(checkpoint).unlink(missing_ok=True)
     return log
 
@@ -344,5 +461,6 @@ def finite(
     "Numbers of a log row, or a `FloatingPointError`."
     row = {k: float(v) for k,v in row.items()}
     for k,v in row.items():
-        if not math.isfinite(v): raise FloatingPointError(f'{k} is {v} at update {n}; lower actor_lr or critic_lr, or bound the actions')
+        if not math.isfinite(v): raise FloatingPointError(f'{k} is {v} at update {n}; lower actor_lr or critic_lr, or bound the actions; '
+                                                          f'the batch is number {n-1} of `dataset.batches` with this seed')
     return row
