@@ -1,6 +1,7 @@
 """The static data set at ML-20M's size: from ratings.csv to HDF5, and passes over all windows.
 
     python bench/data.py [--ratings 20000263] [--folder FOLDER]
+    python bench/data.py --device cuda      ids and vectors on a GPU; results go to bench/results/data-gpu.json
 
 The log is synthetic, with ML-20M's shape (`recnn.ratings.make_log`); with --folder it is kept and used again. The two
 slow ways of reading run over a part of the windows and are extrapolated, which the table says. Each build runs in a
@@ -83,10 +84,33 @@ def write_bandwidth(gb=1, repeats=8):
     return max(once() for _ in range(repeats))
 
 
+def on_device(out, films, device, runs):
+    "Seconds of whole passes on a GPU, ids and vectors there, for two types of numbers."
+    f = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        ds = TransitionDataset(out, films, device, dtype)
+        for name, shuffle in (("in_order", False), ("shuffled", True)):
+            def timed():
+                torch.cuda.synchronize(); seconds = walk(ds.batches(BATCH, shuffle))
+                start = time.perf_counter(); torch.cuda.synchronize()
+                return seconds + time.perf_counter() - start
+            timed(); f[f"pass_{name}_{str(dtype)[6:]}_s"] = statistics.median(timed() for _ in range(runs))
+    name = torch.cuda.get_device_name()
+    for key, seconds in f.items(): print(f"{key:30}{seconds:9.2f} s {len(ds) / seconds:13,.0f} rows/s  {name}")
+    record("data-gpu", dict(gpu=name, **{k: round(v, 3) for k, v in f.items()}))
+
+
+def random_films(out):
+    "Random vectors for the films of a file."
+    ids = np.asarray(open_arrays(out)[0]["item_id"]).astype("int64")
+    return ItemEmbeddings(ids, torch.randn(len(ids), DIM, generator=torch.Generator().manual_seed(0)), [""] * len(ids))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ratings", type=int, default=20_000_263)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--runs", type=int, default=3, help="runs of each of our ways; the median counts")
     for name in ("--step", "--csv", "--out"): parser.add_argument(name, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -97,14 +121,15 @@ def main():
         folder = args.folder or Path(temporary); folder.mkdir(parents=True, exist_ok=True)
         csv, out = folder / f"ratings-{args.ratings}.csv", folder / "data.hdf5"
         if not csv.exists(): write_log(make_log(n_users=max(args.ratings * 138_493 // 20_000_263, 1), n_ratings=args.ratings), csv)
+        if args.device != "cpu":
+            build_ours(csv, out)
+            return on_device(out, random_films(out), args.device, args.runs)
         builds = [in_process("ours", csv, out) for _ in range(args.runs)]
         groupby, _ = in_process("groupby", csv, folder / "groupby.hdf5")
         f = dict(build_s=statistics.median(s for s, _ in builds), build_peak_gb=max(m for _, m in builds), build_pandas_groupby_s=groupby)
-        arrays, _ = open_arrays(out)
-        ids = np.asarray(arrays["item_id"]).astype("int64")
-        films = ItemEmbeddings(ids, torch.randn(len(ids), DIM, generator=torch.Generator().manual_seed(0)), [""] * len(ids))
+        films = random_films(out); ids = films.ids
         ds = TransitionDataset(out, films); n = len(ds)
-        walk(ds.batches(BATCH, epochs=1, start=-(-n // BATCH) - 1))  # compiles
+        next(ds.batches(BATCH))  # compiles
         for name, shuffle in (("in_order", False), ("shuffled", True)):
             for way, least in (("", recnn.dataset.LARGE_BATCH), ("torch_", n + 1)):
                 with mock.patch.object(recnn.dataset, "LARGE_BATCH", least):
