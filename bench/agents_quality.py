@@ -3,7 +3,8 @@
     python bench/agents_quality.py --parts valid --seeds 0 --agents IQL --settings '{"beta": 1}'   choose
     python bench/agents_quality.py --data sample --out agents-sample                               a table
 
-Writes bench/results/<out>.json, anew after each row, so that a run that is stopped leaves what it has.
+Writes bench/results/<out>.json after each row, so that a run that is stopped leaves what it has; rows of agents that are not
+named stay in the file. Each row names the commit that it comes from.
 
 Two protocols, one table a data set. *Everyone*: all users, their ratings but the last to learn from, the last film to find
 (part valid: the last but one, learnt from the ratings before it). *Held out*: the agent learns from the training
@@ -30,15 +31,16 @@ from recnn.training import fit
 from record import RESULTS, commit, machine
 
 torch.set_num_threads(1)
+BASELINES = ("random", "popularity", "item-kNN", "sequential kNN")
 AGENTS = {  # name: class, configuration, updates
     "DDPG": (DDPG, DDPGConfig, dict(bound="tanh"), 1000),
     "TD3": (TD3, TD3Config, dict(bound="tanh"), 1000),
     "TD3+BC": (TD3BC, TD3BCConfig, dict(), 1000),
-    "behaviour cloning": (BehaviourCloning, FilmConfig, dict(), 400),
-    "myopic": (IQL, IQLConfig, dict(gamma=0., beta=1.), 400),
-    "TD3 over films": (TD3Films, TD3FilmsConfig, dict(), 400),
-    "top-K REINFORCE": (TopKReinforce, TopKConfig, dict(), 400),
-    "IQL": (IQL, IQLConfig, dict(), 400),
+    "behaviour cloning": (BehaviourCloning, FilmConfig, dict(), 300),
+    "myopic": (IQL, IQLConfig, dict(gamma=0., beta=1.), 300),
+    "TD3 over films": (TD3Films, TD3FilmsConfig, dict(), 300),
+    "top-K REINFORCE": (TopKReinforce, TopKConfig, dict(), 300),
+    "IQL": (IQL, IQLConfig, dict(), 300),
 }
 
 
@@ -132,10 +134,10 @@ def measure(args, part, seeds, add):
             (place := Path(folder) / protocol).mkdir()
             learn, ask = open_sets(*logs, ids, titles, place, args.films)
             films, queries = learn.embeddings, last_out(ask)
-            baselines = dict(random=RandomScorer(len(films)), popularity=PopularityScorer(learn), **{"item-kNN": ItemKNNScorer(learn), "sequential kNN": SequentialKNN(learn)})
-            for name, row in rank(baselines, queries).items(): add(agent=name, part=part, protocol=protocol, seed=0, users=len(queries), **row)
+            make = dict(zip(BASELINES, (lambda t: RandomScorer(len(films)), PopularityScorer, ItemKNNScorer, SequentialKNN)))
+            for name, row in (rank({n: m(learn) for n, m in make.items()}, queries) if args.baselines else {}).items(): add(agent=name, part=part, protocol=protocol, seed=0, users=len(queries), **row)
             for name in args.agents:
-                for seed in seeds:
+                for seed in seeds[:args.held_seeds] if protocol == "held out" else seeds:
                     agent, seconds = train(name, learn, seed, args.updates, args.settings)
                     scorers = {name: AgentScorer(agent, films, agent.kind), f"{name}, re-ranked": RerankScorer(agent, films)}
                     truth = values(agent, ask) if protocol == "held out" else {}
@@ -152,12 +154,16 @@ def main():
     parser.add_argument("--updates", type=int, help="instead of each agent's own")
     parser.add_argument("--settings", type=json.loads, default={}, help="JSON of configuration fields, for choosing")
     parser.add_argument("--films", type=json.loads, default={}, help="JSON of options of the film vectors, for choosing")
+    parser.add_argument("--held-seeds", type=int, default=3, help="of those, how many for held-out users"); parser.add_argument("--baselines", type=int, default=1)
     parser.add_argument("--out", help="name below bench/results to write")
     args = parser.parse_args()
-    rows, head = [], dict(machine=machine(), commit=commit(), data=Path(args.data).name)
+    path, now = RESULTS / f"{args.out}.json", commit()
+    head = dict(machine=machine(), data=Path(args.data).name)
+    made_anew = lambda r: r["part"] in args.parts and (r["agent"].removesuffix(", re-ranked") in args.agents or (args.baselines and r["agent"] in BASELINES))
+    rows = [r for r in json.loads(path.read_text())["rows"] if not made_anew(r)] if args.out and path.is_file() else []
     def add(**row):
-        rows.append({k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()}); print(json.dumps(rows[-1]), flush=True)
-        if args.out: (RESULTS / f"{args.out}.json").write_text(json.dumps(head) [:-1] + ', "rows": [\n' + ",\n".join(map(json.dumps, rows)) + "\n]}\n")
+        rows.append({k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()} | dict(commit=now)); print(json.dumps(rows[-1]), flush=True)
+        if args.out: path.write_text(json.dumps(head)[:-1] + ', "rows": [\n' + ",\n".join(map(json.dumps, rows)) + "\n]}\n")
     for part in args.parts: measure(args, part, args.seeds[:1] if part == "valid" else args.seeds, add)
 
 

@@ -62,7 +62,7 @@ def movielens(source)->bool: # a file's path otherwise
     from recnn.download import MOVIELENS
     return source in MOVIELENS or (source is not None and Path(source).is_dir())
 
-# %% ../nbs/22_cli.ipynb #556be39d
+# %% ../nbs/22_cli.ipynb #c20bb0d4
 def read_log(args, ids): # ratings as from `read_ratings`
     "The log that the arguments name, or the bundled sample."
     from recnn.ratings import load_sample, read_ratings
@@ -88,19 +88,18 @@ def prepare(args)->None:
 # %% ../nbs/22_cli.ipynb #43972ad1
 def embed(args)->None:
     "Write the embeddings of films."
-    import numpy as np
+    from recnn.collaborative import training_log
     from recnn.dataset import open_arrays
-    from recnn.embeddings import embed_movies, save_embeddings
     from recnn.download import read_movielens
+    from recnn.embeddings import embed_movies, save_embeddings
+    from recnn.merging import embed_films
     from recnn.ratings import IdMaps, load_sample, read_movies
     ids = IdMaps.load(names_file(args.data)) if args.data and names_file(args.data).exists() else None
     if args.movies is None: movies = load_sample()[1]
     else: movies = read_movielens(args.movies)[1] if movielens(args.movies) else read_movies(args.movies, ids=ids)
-    fit_ids = None
-    if args.data:
-        arrays,_ = open_arrays(args.data)
-        fit_ids = np.unique(arrays['movies'][arrays['split']==0])
-    embeddings = embed_movies(movies, fit_ids, args.dim, args.model, args.device)
+    log = training_log(open_arrays(args.data)[0]) if args.data else None
+    if args.data and args.vectors=='merged': embeddings = embed_films(movies, log, dim=args.dim, seed=args.seed, model=args.model, device=args.device)
+    else: embeddings = embed_movies(movies, None if log is None else log.item_id.unique(), args.dim, args.model, args.device)
     save_embeddings(embeddings, args.out)
     print(f'{args.out}: {len(embeddings):,} films as {embeddings.dim} numbers')
 
@@ -230,7 +229,7 @@ def demo(args)->None:
 COMMANDS = dict(
     demo=(demo, 'go the whole way on the bundled MovieLens sample or on your own files', 'ratings movies columns low duplicates out=demo report frame-size dim updates users seed'),
     prepare=(prepare, 'write the static data set of a rating log', 'ratings columns low duplicates out=data.hdf5 frame-size valid test shift scale seed'),
-    embed=(embed, 'turn films into vectors', 'movies data? out=films.safetensors dim model device seed'),
+    embed=(embed, 'turn films into vectors', 'movies data? vectors out=films.safetensors dim model device seed'),
     train=(train, 'train an agent', 'agent-name data embeddings out=agent.safetensors updates set device seed'),
     evaluate=(evaluate, 'compare agents with baselines on held-out users', 'agents data embeddings part k out? device seed'),
     recommend=(recommend, 'print titles for the ratings of one person', 'mine agent-file embeddings k out? seed'))
@@ -243,7 +242,8 @@ ARGUMENTS = {
     'columns': dict(flag='--columns', nargs='+', default=[], metavar='NAME=COLUMN', help='how your log calls user_id, item_id, rating, timestamp'),
     'low': dict(flag='--low', type=float, default=0., help='smallest rating that is believed (default: %(default)s)'),
     'duplicates': dict(flag='--duplicates', choices=['refuse','drop','keep'], default='refuse', help='rows that repeat another (default: %(default)s)'),
-    'data?': dict(flag='--data', metavar='FILE', help='data set of `recnn prepare`; fits the PCA on its training users only'),
+    'data?': dict(flag='--data', metavar='FILE', help='data set of `recnn prepare`; vectors are fitted on its training users only'),
+    'vectors': dict(flag='--vectors', choices=['merged','text'], default='merged', help='what the vectors of --data are made of (default: %(default)s)'),
     'data': dict(flag='--data', metavar='FILE', required=True, help='data set of `recnn prepare`'),
     'embeddings': dict(flag='--embeddings', metavar='FILE', required=True, help='films of `recnn embed`'),
     'agent-name': dict(flag='--agent', choices=['ddpg','td3','td3bc'], default='td3bc', help='algorithm (default: %(default)s)'),

@@ -302,9 +302,11 @@ def film_blocks(
     ratings = ratings[np.isin(ratings.item_id.to_numpy(), movies.item_id.to_numpy())]
     n = int((ratings.item_id.value_counts()>=min_count).sum())
     if n<3: raise ValueError(f'{n} films have {min_count} ratings by training users, which is too few for vectors of histories; lower min_count, or use embed_movies')
+    ids,x = metadata or genre_block(movies)
+    known = np.isin(ids, movies.item_id.to_numpy()) # a table of metadata may hold more films
     return dict(text=(movies.item_id.to_numpy(), encode_texts(film_texts(movies), **kwargs).numpy()),
                 collaborative=collaborative_vectors(ratings, None, min(dim, n-1), min_count=min_count, seed=seed),
-                metadata=metadata if metadata is not None else genre_block(movies))
+                metadata=(np.asarray(ids)[known], np.asarray(x)[known]))
 
 # %% ../nbs/03b_merging.ipynb #1fbee054
 def embed_films(
