@@ -128,8 +128,8 @@ class AgentScorer:
     def __init__(self,
         agent, # anything with `act(state)`
         embeddings:ItemEmbeddings, # films to choose from
-        kind:str='cosine', # as in `similarity`
-    ): self.agent,self.embeddings,self.kind = agent,embeddings,kind
+        kind:str|None=None, # as in `similarity`; the agent's own by default, and cosine where it has none
+    ): self.agent,self.embeddings,self.kind = agent,embeddings,kind or getattr(agent, 'kind', 'cosine')
     def __call__(self, queries): return similarity(self.agent.act(queries.state).cpu(), self.embeddings.matrix, self.kind)
 
 # %% ../nbs/20_evaluation.ipynb #6e58a372

@@ -80,11 +80,11 @@ def recommend(
     embeddings:ItemEmbeddings, # films to choose from; those that the agent was trained with
     history:pd.DataFrame, # as from `read_history`
     k:int=10, # titles
-    kind:str='cosine', # as in `similarity`
+    kind:str|None=None, # as in `similarity`; the agent's own by default, and cosine where it has none
 )->pd.DataFrame: # title, item_id, similarity; best first
     "The `k` films nearest to the agent's proto-action that are not in the history."
     import pandas as pd
-    scores = similarity(agent.act(make_state(agent, embeddings, history)).cpu(), embeddings.matrix, kind)
+    scores = similarity(agent.act(make_state(agent, embeddings, history)).cpu(), embeddings.matrix, kind or getattr(agent, 'kind', 'cosine'))
     best = top_k(scores, k, [np.unique(history.position)])[0]
     return pd.DataFrame(dict(title=[embeddings.titles[i] for i in best], item_id=embeddings.ids[best.numpy()], similarity=scores[0,best].numpy()),
                         index=pd.RangeIndex(1, k+1, name='rank'))
