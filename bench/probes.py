@@ -1,11 +1,11 @@
 """What vectors of films are good for: probes of text, histories, metadata and their mergers on held-out users.
 
-    python bench/probes.py [--seeds 5] [--umap-seeds 1] [--map] [--cache FILE]
+    python bench/probes.py [--seeds 5] [--slow-seeds 1] [--map] [--cache FILE]
     python bench/probes.py --data ml-latest-small --plots tmdb_5000_movies.csv
 
 Each seed has its own split of users. Writes mean and standard deviation over seeds to bench/results/probes.json, under
-names such as `test/merged/HR@10/mean`. UMAP in 128 dimensions is slow and has seeds of its own. With --map also the places
-of the 3,000 most rated films in two dimensions, to bench/results/film_map.csv.
+names such as `test/merged/HR@10/mean`, after every seed. The autoencoder and UMAP are slow and have a number of seeds of
+their own. With --map also the places of the 3,000 most rated films in two dimensions, to bench/results/film_map.csv.
 
 With --data, a folder of MovieLens, and --plots, TMDB's file, the catalogue is the films that have a plot, and the question
 is what plots and TMDB's metadata add to titles, genres and years. Writes bench/results/probes-plots.json.
@@ -19,12 +19,14 @@ from record import RESULTS, record
 from recnn.collaborative import with_popularity
 from recnn.embeddings import encode_texts, film_texts, fit_pca
 from recnn.metadata import LOG_FIELDS, encode_films, feature_matrix, fit_encoder, link_films, read_tmdb5000
-from recnn.merging import FILM_WEIGHTS, Merger, film_blocks, genre_block, fit_merger, learn_umap, merge, next_film_questions, probe_table
+from recnn.merging import (FILM_WEIGHTS, Merger, film_blocks, fit_merger, learn_umap, merge, next_film_probe, next_film_questions,
+                           popularity_probe, probe_table)
 from recnn.ratings import load_sample, read_movies, read_ratings, split_users
 
 MERGERS = {"merged": {}, "merged, equal weights": dict(weights={}), "merged, not whitened": dict(whiten=False),
            "merged, without metadata": dict(weights=FILM_WEIGHTS | dict(metadata=0.)),
            "merged, autoencoder": dict(method="autoencoder"), "merged, UMAP": dict(method="umap")}
+SLOW = ("merged, autoencoder", "merged, UMAP")
 SHARES = (.02, .05, .1)  # of the variance, in a column of popularity
 
 
@@ -53,13 +55,22 @@ def all_vectors(blocks, train, seed, dim, mergers):
     return found
 
 
+def both_parts(vectors, blocks, movies, ratings, train, split):
+    "Tables of validation and test users; genres and what can be read are the same in both."
+    valid, test = (next_film_questions(ratings, users) for users in (split.valid, split.test))
+    tables = dict(valid=probe_table(vectors, blocks, movies, train, valid))
+    catalogue = movies.item_id.to_numpy()
+    answers = dict(popularity=popularity_probe(train, test, catalogue)) | {name: next_film_probe(block, test, catalogue) for name, block in vectors.items()}
+    return tables | dict(test=tables["valid"].assign(**pd.DataFrame(answers).T))
+
+
 def one_seed(movies, ratings, seed, cache, mergers, dim=128):
     "Tables of one split, by part, and the vectors."
     split = split_users(ratings.user_id, seed=seed)
     train = ratings[ratings.user_id.isin(split.train)]
     blocks = film_blocks(movies, train, None, dim=dim, seed=seed, cache=cache)
     vectors = all_vectors(blocks, train, seed, dim, mergers)
-    return {p: probe_table(vectors, blocks, movies, train, next_film_questions(ratings, getattr(split, p))) for p in ("valid", "test")}, vectors
+    return both_parts(vectors, blocks, movies, ratings, train, split), vectors
 
 
 def films_with_plots(folder, plots):
@@ -84,7 +95,7 @@ def one_seed_of_plots(ratings, movies, tmdb, seed, cache, dim=128):
     vectors = {"text, titles": reduce_text(title["text"], fit, dim), "text, plots": reduce_text(plot["text"], fit, dim), "collaborative": plot["collaborative"],
                "metadata, genres and years": plot["metadata"], "metadata, TMDB": tmdb, "merged, titles": merged(title, fit, seed, dim),
                "merged, plots": merged(plot, fit, seed, dim), "merged, plots and TMDB": merged(blocks, fit, seed, dim)}
-    return {p: probe_table(vectors, blocks, movies, train, next_film_questions(ratings, getattr(split, p))) for p in ("valid", "test")}
+    return both_parts(vectors, blocks, movies, ratings, train, split)
 
 
 def summary(tables):
@@ -109,7 +120,7 @@ def write_map(vectors, ratings, n=3000):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--umap-seeds", type=int, default=1, help="seeds of the slowest merger")
+    parser.add_argument("--slow-seeds", type=int, default=1, help="seeds of the autoencoder and of UMAP")
     parser.add_argument("--map", action="store_true", help="write the map as well")
     parser.add_argument("--cache", help="file for the vectors of texts, kept for the next run")
     parser.add_argument("--data", help="folder of MovieLens with links.csv")
@@ -122,14 +133,15 @@ def main():
         cache = args.cache or Path(folder) / "texts.cache"
         for seed in range(args.seeds):
             print(f"seed {seed}, {time.time() - begin:.0f} s", flush=True)
-            if args.data: tables.append(one_seed_of_plots(ratings, movies, *tmdb, seed, cache)); continue
-            mergers = [m for m in MERGERS if seed < args.umap_seeds or "UMAP" not in m]
-            found, vectors = one_seed(movies, ratings, seed, cache, mergers)
-            tables.append(found)
-            if args.map and seed == 0: write_map(vectors, ratings)
-    figures = dict(seeds=args.seeds, seconds=round(time.time() - begin), films=len(movies), users=ratings.user_id.nunique(), ratings=len(ratings))
-    if args.data: record("probes-plots", figures | summary(tables))
-    else: record("probes", figures | dict(umap_seeds=args.umap_seeds) | summary(tables))
+            if args.data: tables.append(one_seed_of_plots(ratings, movies, *tmdb, seed, cache))
+            else:
+                mergers = [m for m in MERGERS if seed < args.slow_seeds or m not in SLOW]
+                found, vectors = one_seed(movies, ratings, seed, cache, mergers)
+                tables.append(found)
+                if args.map and seed == 0: write_map(vectors, ratings)
+            about = dict(seeds=seed + 1, seconds=round(time.time() - begin), films=len(movies), users=ratings.user_id.nunique(), ratings=len(ratings))
+            if not args.data: about["slow_seeds"] = min(seed + 1, args.slow_seeds)
+            record("probes-plots" if args.data else "probes", about | summary(tables))
 
 
 if __name__ == "__main__": main()
