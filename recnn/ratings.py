@@ -92,19 +92,28 @@ def rename_columns(
     return frame[list(found)].rename(columns=found)
 
 # %% ../nbs/00_ratings.ipynb #aa0238db
+def _seconds(
+    dates:pd.Series, # of datetimes
+    source:str, # file name for errors
+)->np.ndarray: # int64
+    "Seconds since 1970; dates without a time zone are taken as UTC."
+    if dates.isna().any(): raise ValueError(f'{source}, row {int(dates.isna().argmax())+1}: timestamp is missing')
+    if dates.dt.tz is not None: dates = dates.dt.tz_convert('UTC').dt.tz_localize(None)
+    return dates.astype('datetime64[s]').astype('int64').to_numpy()
+
+# %% ../nbs/00_ratings.ipynb #f24e5b50
 def _numbers(values, name, source, integer):
     "`values` as float64 or int64; the first that is no number is a `ValueError` that names its row."
     import pandas as pd
-    if integer and pd.api.types.is_datetime64_any_dtype(values):
-        if values.isna().any(): raise ValueError(f'{source}, row {int(values.isna().argmax())+1}: {name} is missing')
-        return values.dt.tz_localize(None).astype('datetime64[s]').astype('int64').to_numpy()
-    if name=='timestamp' and not pd.api.types.is_numeric_dtype(values):
-        dates = pd.to_datetime(values, errors='coerce', format='ISO8601')
-        if dates.notna().all() and not pd.to_numeric(values, errors='coerce').notna().all(): return _numbers(dates, name, source, integer)
-    if integer and pd.api.types.is_integer_dtype(values) and not values.isna().any(): return values.to_numpy('int64')
-    numbers = pd.to_numeric(values, errors='coerce').to_numpy('float64', na_value=np.nan)
-    bad = ~np.isfinite(numbers)
-    if integer: bad |= numbers != np.round(numbers)
+    if name=='timestamp' and pd.api.types.is_datetime64_any_dtype(values): return _seconds(values, source)
+    numbers = pd.to_numeric(values, errors='coerce')
+    if name=='timestamp' and not pd.api.types.is_numeric_dtype(values) and numbers.isna().any():
+        dates = pd.to_datetime(values, errors='coerce', format='ISO8601', utc=True)
+        if dates.notna().all(): return _seconds(dates, source)
+    if integer and pd.api.types.is_integer_dtype(numbers) and not numbers.isna().any() and numbers.max()<2**63: return numbers.to_numpy('int64')
+    numbers = numbers.to_numpy('float64', na_value=np.nan)
+    with np.errstate(over='ignore'): bad = ~np.isfinite(numbers.astype('float32'))
+    if integer: bad |= (numbers!=np.round(numbers)) | (np.abs(numbers)>=2**53) # from there on floats skip whole numbers
     if bad.any():
         row = int(bad.argmax())
         kind = 'a whole number' if integer else 'a number'
@@ -185,9 +194,11 @@ def read_table(
     if not path.is_file(): raise FileNotFoundError(f'{path}: no such file')
     try:
         if path.suffix in ('.parquet','.pq'): return read_table(pl.read_parquet(path))[0], str(path)
-        return pd.read_csv(path, encoding='utf-8-sig'), str(path)
+        frame = pd.read_csv(path, encoding='utf-8-sig', low_memory=False)
+        if not isinstance(frame.index, pd.RangeIndex): raise ValueError('row 1 has more values than the header has names')
+        return frame, str(path)
     except pd.errors.EmptyDataError: raise ValueError(f'{path}: the file is empty; it needs a header row and data') from None
-    except (pd.errors.ParserError, pl.exceptions.PolarsError, UnicodeDecodeError, OSError, EOFError) as e:
+    except (ValueError, pl.exceptions.PolarsError, OSError, EOFError) as e:
         raise ValueError(f'{path}: cannot be read as a table ({e})') from e
 
 # %% ../nbs/00_ratings.ipynb #2c8f8f68
@@ -242,6 +253,7 @@ def _read_csv(
     "Four columns of a CSV file, numbers in 32 bits where all of them fit."
     import polars as pl
     head = pl.read_csv(path, n_rows=100)
+    if any('\r' in c for c in head.columns): raise pl.exceptions.ComputeError('a line that ends without a line feed')
     found = find_columns(head.columns, COLUMNS, columns, str(path))
     text = {c for c,n in found.items() if n in ('user_id','item_id') and head[c].dtype==pl.String}
     for kind in (pl.Int32,pl.Int64):
@@ -282,12 +294,12 @@ def read_clean(
         log = log.with_columns(pl.col(c).cast(pl.Int64, strict=True) for c in ('user_id','item_id','timestamp')
                                if c not in text and not log[c].dtype.is_integer()).with_columns(pl.Series(c, ids.encode(c, log[c])) for c in text)
     except (pl.exceptions.PolarsError, OSError): return None
-    user,item,rating,time = (log[c].to_numpy(writable=True) for c in COLUMNS)
+    user,item,rating,time = (log[c].cast(pl.Float32 if c=='rating' else log[c].dtype).to_numpy(writable=True) for c in COLUMNS)
     if not np.isfinite(rating).all() or rating.min()<low: return None
     rising = (user[1:]>user[:-1]) | ((user[1:]==user[:-1]) & (item[1:]>item[:-1]))
     if duplicates=='refuse' and not rising.all() and log.is_duplicated().any(): return None
     del log # two copies are too many
-    return sort_log(dict(user_id=user, item_id=item, rating=rating.astype('float32', copy=False), timestamp=time))
+    return sort_log(dict(user_id=user, item_id=item, rating=rating, timestamp=time))
 
 # %% ../nbs/00_ratings.ipynb #374feb24
 def read_arrays(
