@@ -17,15 +17,15 @@ import torch
 from record import machine, record
 from recnn.dataset import TransitionDataset, build_dataset, open_arrays
 from recnn.embeddings import ItemEmbeddings
-from recnn.ratings import make_log, read_ratings, write_log
+from recnn.ratings import make_log, write_log
 
 BATCH, DIM, FRAME = 5000, 128, 10
 
 
 def build_ours(csv, out):
-    "CSV to HDF5 by `read_ratings` and `build_dataset`."
+    "CSV to HDF5 by `build_dataset`."
     Path(out).unlink(missing_ok=True)
-    build_dataset(read_ratings(csv), out, FRAME)
+    build_dataset(csv, out, FRAME)
 
 
 def build_groupby(csv, out):

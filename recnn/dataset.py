@@ -6,24 +6,45 @@
 from __future__ import annotations
 import errno, hashlib, mmap, os, shutil, sys
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
-from .ratings import UserSplit, atomic_write
+from .ratings import COLUMNS, UserSplit, atomic_write, read_arrays
 
 # %% auto #0
-__all__ = ['FORMAT', 'VERSION', 'SPLITS', 'RELEASE', 'GROUP', 'KEYS', 'LARGE_BATCH', 'LARGE_ID', 'window_starts', 'to_reward',
-           'build_dataset', 'Batch', 'make_batch', 'seed_order', 'open_arrays', 'content_hash', 'BufferPool',
-           'TransitionDataset', 'films', 'windows', 'BlockOrder', 'batches', 'sample', 'BatchStream', 'part',
-           'histories']
+__all__ = ['FORMAT', 'VERSION', 'SPLITS', 'PIECE', 'RELEASE', 'GROUP', 'KEYS', 'LARGE_BATCH', 'LARGE_ID', 'Windows',
+           'window_starts', 'to_reward', 'build_dataset', 'Batch', 'make_batch', 'seed_order', 'open_arrays',
+           'content_hash', 'BufferPool', 'TransitionDataset', 'films', 'windows', 'BlockOrder', 'batches', 'sample',
+           'BatchStream', 'part', 'histories']
 
 # %% ../nbs/04_dataset.ipynb #d89bcf5d
 if TYPE_CHECKING:
     import pandas as pd
     from recnn.embeddings import ItemEmbeddings
+
+# %% ../nbs/04_dataset.ipynb #32e8a80c
+class Windows:
+    "Where the windows of an ordered log start, for any run of them."
+    def __init__(self,
+        user_id:np.ndarray, # [R] users of an ordered log
+        frame_size:int, # T
+    ):
+        if frame_size<1: raise ValueError(f'frame_size must be at least 1, got {frame_size}')
+        bounds = np.flatnonzero(np.r_[True, user_id[1:]!=user_id[:-1], True]) # where users begin and end
+        self.users,self.lengths = user_id[bounds[:-1]],np.diff(bounds)
+        n = np.maximum(self.lengths-frame_size, 0) # windows of each user
+        self.ends = np.cumsum(n)
+        self.shift = bounds[:-1]-self.ends+n # from a window's number to its row
+    def __len__(self): return int(self.ends[-1])
+    def run(self, a, b): # first row, place of its user, and whether it is the user's last, of windows a to b
+        i,j = np.searchsorted(self.ends, (a,max(b-1,a)), 'right')
+        ends = self.ends[i:j+1]
+        which = np.repeat(np.arange(i,i+len(ends)), np.diff(ends.clip(max=b), prepend=a))
+        done = np.zeros(b-a, bool); done[ends[ends<=b]-a-1] = True
+        return np.arange(a,b)+self.shift[which],which,done
 
 # %% ../nbs/04_dataset.ipynb #794f7402
 def window_starts(
@@ -31,12 +52,9 @@ def window_starts(
     frame_size:int, # T
 )->tuple[np.ndarray,np.ndarray]: # starts [N] and done [N]
     "Rows at which windows of `frame_size`+1 ratings of one user start, and whether each is the user's last."
-    if frame_size<1: raise ValueError(f'frame_size must be at least 1, got {frame_size}')
-    bounds = np.flatnonzero(np.r_[True, user_id[1:]!=user_id[:-1], True]) # where users begin and end
-    n = np.maximum(np.diff(bounds)-frame_size, 0) # windows of each user
-    ends = np.cumsum(n)
-    done = np.zeros(ends[-1], bool); done[ends[n>0]-1] = True
-    return np.arange(ends[-1])+np.repeat(bounds[:-1]-ends+n, n),done
+    windows = Windows(user_id, frame_size)
+    starts,_,done = windows.run(0, len(windows))
+    return starts,done
 
 # %% ../nbs/04_dataset.ipynb #231acc45
 def to_reward(
@@ -50,28 +68,28 @@ def to_reward(
     return reward.astype('int8' if whole else 'float32')
 
 # %% ../nbs/04_dataset.ipynb #d250a315
-FORMAT,VERSION = 'recnn-transitions',1
+FORMAT,VERSION = 'recnn-transitions',2
 SPLITS = ('train','valid','test')
+PIECE = 1<<16 # rows that are cut, written and summed at once
 RELEASE,GROUP = 1<<17,16 # windows after which an ordered walk gives pages back; blocks whose windows are mixed
 KEYS = ('movies','ratings','done','user_id','timestamp','split','item_id')
 LARGE_BATCH,LARGE_ID = 1024,1<<26 # windows from which compiled code pays; film id from which a table of ids does not
 
 # %% ../nbs/04_dataset.ipynb #2d4a6ed4
 def _check_log(
-    ratings:pd.DataFrame, # a log as from `read_ratings`
+    log:dict, # arrays by name
+    windows:Windows, # of the log
     frame_size:int, # T
-)->tuple[np.ndarray,np.ndarray,np.ndarray]: # user, item and timestamp columns
-    "Columns of a log that can be cut into windows; any other is a `ValueError`."
-    user,item,time = (ratings[c].to_numpy() for c in ('user_id','item_id','timestamp'))
-    same = user[1:]==user[:-1]
-    wrong = (user[1:]<user[:-1]) | (same & (time[1:]<time[:-1]))
+)->None:
+    "A `ValueError` where a log cannot be cut into windows."
+    user,item,time = (log[c] for c in ('user_id','item_id','timestamp'))
+    wrong = (user[1:]<user[:-1]) | ((user[1:]==user[:-1]) & (time[1:]<time[:-1]))
     if wrong.any(): raise ValueError(f'the log is out of order at row {int(wrong.argmax())+2}; bring it into order with `check_ratings`')
     if item.min()<0 or item.max()>=2**31: raise ValueError(f'item_id {item.min() if item.min()<0 else item.max()} lies outside [0, 2^31); renumber the films')
-    if not (user[:-frame_size]==user[frame_size:]).any():
-        most = int(np.diff(np.flatnonzero(np.r_[True, ~same, True])).max())
+    if len(windows)==0:
+        most = int(windows.lengths.max())
         raise ValueError(f'frame_size {frame_size} needs a user with at least {frame_size+1} ratings, the longest history has {most}; '
                          + (f'choose a frame_size of at most {most-1}' if most>1 else 'there is nothing to learn from'))
-    return user,item,time
 
 # %% ../nbs/04_dataset.ipynb #4e20cde1
 def _lay_out(
@@ -91,37 +109,46 @@ def _lay_out(
 
 # %% ../nbs/04_dataset.ipynb #e16748a7
 def _put(
-    out, # the file, open for writing without a buffer
-    x:np.ndarray, # contiguous piece
-    place:int, # of its first byte
+    path:Path, # file
+    pieces:list, # contiguous arrays and the place of the first byte of each
 )->None:
-    "Write a piece at its place."
-    left = memoryview(x).cast('B')
-    out.seek(place)
-    while len(left): left = left[out.write(left):]
+    "Write some pieces at their places."
+    with open(path, 'r+b', buffering=0) as out:
+        for x,place in pieces:
+            left = memoryview(x).cast('B')
+            out.seek(place)
+            while len(left): left = left[out.write(left):]
+
+# %% ../nbs/04_dataset.ipynb #bcbc5d36
+def _digest(x:np.ndarray)->bytes: # SHA-256 of the values
+    "Checksum of a piece."
+    return hashlib.sha256(memoryview(np.ascontiguousarray(x)).cast('B')).digest()
+
+def _combine(
+    digests:list, # for each piece of rows, key -> checksum
+)->str: # SHA-256 as 64 hexadecimal digits
+    "Checksum of all pieces, by key, then row."
+    return hashlib.sha256(b''.join(key.encode()+d[key] for key in KEYS for d in digests if key in d)).hexdigest()
 
 # %% ../nbs/04_dataset.ipynb #312b44df
 def _fill(
     path:Path, # file as from `_lay_out`
     places:dict, # key -> place of the first byte, None where compressed
-    shapes:dict, # key -> shape and dtype
-    pieces:dict, # key -> function of rows a to b
-    step:int=1<<18, # rows at once
-)->str: # SHA-256 of keys and values
+    cut, # function of rows a to b: key -> array
+    n:int, # rows of the longest array
+)->str: # checksum of keys and values
     "Write all arrays."
     import h5py
-    digest = hashlib.sha256()
-    with ThreadPoolExecutor(2) as pool, (h5py.File(path, 'a') if None in places.values() else open(path, 'r+b', buffering=0)) as out:
-        for key,((n,*_),dtype) in shapes.items():
-            jobs = [pool.submit(digest.update, key.encode())]
-            for a in range(0, n, step):
-                x = np.ascontiguousarray(pieces[key](a, min(a+step, n)), dtype)
-                for job in jobs: job.result()
-                jobs = [pool.submit(digest.update, memoryview(x).cast('B'))]
-                if places[key] is None: out[key][a:a+len(x)] = x
-                else: jobs.append(pool.submit(_put, out, x, places[key]+a*(x.nbytes//len(x))))
-            for job in jobs: job.result()
-    return digest.hexdigest()
+    compressed = None in places.values()
+    def write(a, out=None):
+        pieces = cut(a, a+PIECE)
+        if compressed:
+            for key,x in pieces.items(): out[key][a:a+len(x)] = x
+        else: _put(path, [(x, places[key]+a*(x.nbytes//len(x))) for key,x in pieces.items()])
+        return {key: _digest(x) for key,x in pieces.items()}
+    if compressed:
+        with h5py.File(path, 'a') as out: return _combine([write(a, out) for a in range(0, n, PIECE)])
+    with ThreadPoolExecutor(os.cpu_count()) as pool: return _combine(list(pool.map(write, range(0, n, PIECE))))
 
 # %% ../nbs/04_dataset.ipynb #a1a9f96d
 def _room(
@@ -133,36 +160,49 @@ def _room(
     if free<need: raise OSError(errno.ENOSPC, f'{path}: needs {need/1e9:.2f} GB, the disk has {free/1e9:.2f} GB free; make room or write elsewhere')
 
 # %% ../nbs/04_dataset.ipynb #3dc8f423
+def _overlapping(
+    x:np.ndarray, # [R] contiguous
+    width:int, # T+1
+)->np.ndarray: # [R-T] items of `width` values, none copied
+    "All runs of `width` values as one item each: such items are gathered in single copies."
+    return np.ndarray((max(len(x)-width+1, 0),), f'V{width*x.itemsize}', x, 0, (x.itemsize,))
+
+# %% ../nbs/04_dataset.ipynb #5efde926
+def _narrow(x:np.ndarray)->str: # 'int32' or 'int64'
+    "The smallest type for whole numbers."
+    return 'int32' if -2**31<=x.min() and x.max()<2**31 else 'int64'
+
 def _pieces(
-    ratings:pd.DataFrame, # a log as from `read_ratings`
+    log:dict, # arrays by name, as from `recnn.ratings.read_arrays`
     frame_size:int, # T
     split:UserSplit|None, # users of each part
     shift:float, # rating that is worth 0
     scale:float, # reward of one rating unit
-)->tuple[dict,dict,dict]: # shapes and dtypes, functions of rows a to b, counts
+)->tuple[dict,dict,dict]: # shapes and dtypes, function of rows a to b, counts
     "What the file holds, cut when it is asked for."
     import pandas as pd
-    user,item,time = _check_log(ratings, frame_size)
-    starts,done = window_starts(user, frame_size)
-    bounds = np.flatnonzero(np.r_[True, user[1:]!=user[:-1], True])
-    lengths,users = np.diff(bounds),user[bounds[:-1]]
-    codes = np.zeros(len(users), 'uint8')
+    windows,width = Windows(log['user_id'], frame_size),frame_size+1
+    _check_log(log, windows, frame_size)
+    n,long = len(windows),windows.lengths>frame_size
+    part = np.zeros(len(long), 'uint8')
     if split is not None:
-        for code,name in enumerate(SPLITS): codes[np.isin(users, getattr(split, name))] = code
-    film = item if (lengths>frame_size).all() else item[np.repeat(lengths>frame_size, lengths)]
-    item_id = np.sort(pd.unique(film)).astype('int32')
-    cut = lambda x: np.lib.stride_tricks.sliding_window_view(x, frame_size+1)
-    whole = dict(movies=cut(item.astype('int32')), ratings=cut(to_reward(ratings.rating, shift, scale)), done=done,
-                 user_id=user, timestamp=time, split=np.repeat(codes, lengths), item_id=item_id)
-    def piece(key, a, b): return whole[key][a:b] if key in ('done','item_id') else whole[key][starts[a:b]+(frame_size if whole[key].ndim==1 else 0)]
-    narrow = lambda x: 'int32' if -2**31<=x.min() and x.max()<2**31 else 'int64'
-    shapes = {k: ((len(item_id) if k=='item_id' else len(starts), *x.shape[1:]), narrow(x) if k in ('user_id','timestamp') else x.dtype) for k,x in whole.items()}
-    counts = dict(n_rows=len(starts), n_users=int((lengths>frame_size).sum()), n_items=len(item_id), n_short_users=int((lengths<=frame_size).sum()))
-    return shapes,{k: partial(piece, k) for k in KEYS},counts
+        for code,name in enumerate(SPLITS): part[np.isin(windows.users, getattr(split, name))] = code
+    item,time = log['item_id'].astype('int32', copy=False),log['timestamp']
+    reward = np.concatenate([to_reward(log['rating'][a:a+PIECE], shift, scale) for a in range(0, len(item), PIECE)])
+    item_id = np.sort(pd.unique(item if long.all() else item[np.repeat(long, windows.lengths)]))
+    kinds = dict(movies='int32', ratings=reward.dtype.name, done='bool', user_id=_narrow(windows.users), timestamp=_narrow(time), split='uint8', item_id='int32')
+    movies,ratings = _overlapping(item, width),_overlapping(reward, width)
+    def cut(a, b):
+        starts,which,done = windows.run(min(a,n), min(b,n))
+        x = dict(movies=movies[starts].view(item.dtype).reshape(-1, width), ratings=ratings[starts].view(reward.dtype).reshape(-1, width), done=done,
+                 user_id=windows.users[which], timestamp=time[starts+frame_size], split=part[which], item_id=item_id[a:b])
+        return {key: x[key].astype(kind, copy=False) for key,kind in kinds.items() if len(x[key])}
+    shapes = {key: ((len(item_id),) if key=='item_id' else (n,width) if key in ('movies','ratings') else (n,), kind) for key,kind in kinds.items()}
+    return shapes,cut,dict(n_rows=n, n_users=int(long.sum()), n_items=len(item_id), n_short_users=int((~long).sum()))
 
 # %% ../nbs/04_dataset.ipynb #16af5e49
 def build_dataset(
-    ratings:pd.DataFrame, # a log as from `read_ratings`
+    ratings:pd.DataFrame|dict|str|Path, # a log as from `read_ratings` or `read_arrays`, or a file that they read
     path:str|Path, # HDF5 file to write
     frame_size:int=10, # T, films in a state
     split:UserSplit|None=None, # users of each part; all train when absent
@@ -174,12 +214,13 @@ def build_dataset(
     "Write all windows of a log to one HDF5 file, whole or not at all."
     import h5py
     if frame_size<1: raise ValueError(f'frame_size must be at least 1, got {frame_size}')
-    shapes,pieces,counts = _pieces(ratings, frame_size, split, shift, scale)
+    log = read_arrays(ratings) if isinstance(ratings, (str,Path)) else {c: np.asarray(ratings[c]) for c in COLUMNS}
+    shapes,cut,counts = _pieces(log, frame_size, split, shift, scale)
     path = Path(path)
     if not compression: _room(path, sum(np.dtype(t).itemsize*int(np.prod(shape)) for shape,t in shapes.values()))
     try:
         with atomic_write(path) as tmp:
-            sha256 = _fill(tmp, _lay_out(tmp, shapes, compression), shapes, pieces)
+            sha256 = _fill(tmp, _lay_out(tmp, shapes, compression), cut, max(counts['n_rows'], counts['n_items']))
             with h5py.File(tmp, 'a') as f:
                 f.attrs.update(format=FORMAT, version=VERSION, frame_size=frame_size, source=str(source), reward_shift=shift, reward_scale=scale,
                                sha256=sha256, **counts)
@@ -249,14 +290,10 @@ def open_arrays(
 # %% ../nbs/04_dataset.ipynb #fbdcb9c3
 def content_hash(
     arrays:dict, # as from `open_arrays`
-    step:int=1<<19, # rows at once
-)->str: # SHA-256
-    "Checksum of names and values of all arrays."
-    digest = hashlib.sha256()
-    for key in KEYS:
-        digest.update(key.encode())
-        for a in range(0, len(arrays[key]), step): digest.update(memoryview(np.ascontiguousarray(arrays[key][a:a+step])).cast('B'))
-    return digest.hexdigest()
+)->str: # SHA-256 as 64 hexadecimal digits
+    "Checksum of names and values of all arrays, the same for the same content."
+    def digests(a): return {key: _digest(x[a:a+PIECE]) for key,x in arrays.items() if a<len(x)}
+    with ThreadPoolExecutor(os.cpu_count()) as pool: return _combine(list(pool.map(digests, range(0, max(map(len, arrays.values())), PIECE))))
 
 # %% ../nbs/04_dataset.ipynb #d07cab99
 class BufferPool:

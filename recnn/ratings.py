@@ -15,8 +15,9 @@ from tqdm import tqdm
 
 # %% auto #0
 __all__ = ['COLUMNS', 'DUPLICATES', 'MOVIE_COLUMNS', 'atomic_write', 'progress', 'find_columns', 'rename_columns', 'IdMaps',
-           'check_ratings', 'read_table', 'time_order', 'read_clean', 'read_ratings', 'read_movies', 'load_sample',
-           'UserSplit', 'split_users', 'leave_last_out', 'PlantedLog', 'make_ratings', 'make_log', 'write_log']
+           'check_ratings', 'read_table', 'sort_log', 'time_order', 'read_clean', 'read_arrays', 'read_ratings',
+           'read_movies', 'load_sample', 'UserSplit', 'split_users', 'leave_last_out', 'PlantedLog', 'make_ratings',
+           'make_log', 'write_log']
 
 # %% ../nbs/00_ratings.ipynb #1d0c29c0
 if TYPE_CHECKING:
@@ -91,19 +92,28 @@ def rename_columns(
     return frame[list(found)].rename(columns=found)
 
 # %% ../nbs/00_ratings.ipynb #aa0238db
+def _seconds(
+    dates:pd.Series, # of datetimes
+    source:str, # file name for errors
+)->np.ndarray: # int64
+    "Seconds since 1970; dates without a time zone are taken as UTC."
+    if dates.isna().any(): raise ValueError(f'{source}, row {int(dates.isna().argmax())+1}: timestamp is missing')
+    if dates.dt.tz is not None: dates = dates.dt.tz_convert('UTC').dt.tz_localize(None)
+    return dates.astype('datetime64[s]').astype('int64').to_numpy()
+
+# %% ../nbs/00_ratings.ipynb #f24e5b50
 def _numbers(values, name, source, integer):
     "`values` as float64 or int64; the first that is no number is a `ValueError` that names its row."
     import pandas as pd
-    if integer and pd.api.types.is_datetime64_any_dtype(values):
-        if values.isna().any(): raise ValueError(f'{source}, row {int(values.isna().argmax())+1}: {name} is missing')
-        return values.dt.tz_localize(None).astype('datetime64[s]').astype('int64').to_numpy()
-    if name=='timestamp' and not pd.api.types.is_numeric_dtype(values):
-        dates = pd.to_datetime(values, errors='coerce', format='ISO8601')
-        if dates.notna().all() and not pd.to_numeric(values, errors='coerce').notna().all(): return _numbers(dates, name, source, integer)
-    if integer and pd.api.types.is_integer_dtype(values) and not values.isna().any(): return values.to_numpy('int64')
-    numbers = pd.to_numeric(values, errors='coerce').to_numpy('float64', na_value=np.nan)
-    bad = ~np.isfinite(numbers)
-    if integer: bad |= numbers != np.round(numbers)
+    if name=='timestamp' and pd.api.types.is_datetime64_any_dtype(values): return _seconds(values, source)
+    numbers = pd.to_numeric(values, errors='coerce')
+    if name=='timestamp' and not pd.api.types.is_numeric_dtype(values) and numbers.isna().any():
+        dates = pd.to_datetime(values, errors='coerce', format='ISO8601', utc=True)
+        if dates.notna().all(): return _seconds(dates, source)
+    if integer and pd.api.types.is_integer_dtype(numbers) and not numbers.isna().any() and numbers.max()<2**63: return numbers.to_numpy('int64')
+    numbers = numbers.to_numpy('float64', na_value=np.nan)
+    with np.errstate(over='ignore'): bad = ~np.isfinite(numbers.astype('float32'))
+    if integer: bad |= (numbers!=np.round(numbers)) | (np.abs(numbers)>=2**53) # from there on floats skip whole numbers
     if bad.any():
         row = int(bad.argmax())
         kind = 'a whole number' if integer else 'a number'
@@ -184,9 +194,11 @@ def read_table(
     if not path.is_file(): raise FileNotFoundError(f'{path}: no such file')
     try:
         if path.suffix in ('.parquet','.pq'): return read_table(pl.read_parquet(path))[0], str(path)
-        return pd.read_csv(path, encoding='utf-8-sig'), str(path)
+        frame = pd.read_csv(path, encoding='utf-8-sig', low_memory=False)
+        if not isinstance(frame.index, pd.RangeIndex): raise ValueError('row 1 has more values than the header has names')
+        return frame, str(path)
     except pd.errors.EmptyDataError: raise ValueError(f'{path}: the file is empty; it needs a header row and data') from None
-    except (pd.errors.ParserError, pl.exceptions.PolarsError, UnicodeDecodeError, OSError, EOFError) as e:
+    except (ValueError, pl.exceptions.PolarsError, OSError, EOFError) as e:
         raise ValueError(f'{path}: cannot be read as a table ({e})') from e
 
 # %% ../nbs/00_ratings.ipynb #2c8f8f68
@@ -201,25 +213,56 @@ def _block_order(
     if row_bits+time_bits+len(starts).bit_length()>63: return np.lexsort((time, user))
     first = np.repeat(starts, lengths)
     key = np.repeat(np.arange(len(starts))<<(time_bits+row_bits), lengths)
-    key += ((time-time.min()).astype('int64')<<row_bits) + np.arange(len(user))-first
+    key += ((time.astype('int64')-int(time.min()))<<row_bits) + np.arange(len(user))-first
     key.sort()
     return first+(key&((1<<row_bits)-1))
+
+# %% ../nbs/00_ratings.ipynb #edfbebfc
+def sort_log(
+    log:dict, # arrays [R] by name, among them user_id and timestamp; they may be written
+    block:int=1<<16, # rows sorted at once
+)->dict: # the same arrays, ordered by user, then time; equal pairs stay in the order of the rows
+    "Bring a log into its order, in place where users are together."
+    user,time = log['user_id'],log['timestamp']
+    if (user[1:]<user[:-1]).any():
+        order = np.lexsort((time, user))
+        return {name: x[order] for name,x in log.items()}
+    def sort(a, b):
+        if not ((time[a+1:b]<time[a:b-1]) & (user[a+1:b]==user[a:b-1])).any(): return
+        order = _block_order(user[a:b], time[a:b])
+        for name,x in log.items():
+            if name!='user_id': x[a:b] = x[a:b][order]
+    cuts = np.r_[np.unique(np.searchsorted(user, user[::block])), len(user)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool: list(pool.map(sort, cuts[:-1], cuts[1:]))
+    return log
 
 # %% ../nbs/00_ratings.ipynb #34f373b4
 def time_order(
     user:np.ndarray, # [R] integers
     time:np.ndarray, # [R] integers
-    block:int=1<<19, # rows sorted at once
+    block:int=1<<16, # rows sorted at once
 )->np.ndarray: # [R] positions
     "The stable order by user, then time; equal pairs stay in the order of the rows."
-    if (user[1:]<user[:-1]).any(): return np.lexsort((time, user))
-    cuts = np.r_[np.unique(np.searchsorted(user, user[::block])), len(user)]
-    order = np.empty(len(user), 'int64')
-    def sort(a, b): order[a:b] = a+_block_order(user[a:b], time[a:b])
-    with ThreadPoolExecutor() as pool: list(pool.map(sort, cuts[:-1], cuts[1:]))
-    return order
+    return sort_log(dict(user_id=user, timestamp=np.array(time), row=np.arange(len(user))), block)['row']
 
 # %% ../nbs/00_ratings.ipynb #d06f1f96
+def _read_csv(
+    path:str|Path, # CSV file with a header
+    columns:dict|None, # our name -> the table's name
+)->pl.DataFrame: # as from `_read_columns`
+    "Four columns of a CSV file, numbers in 32 bits where all of them fit."
+    import polars as pl
+    head = pl.read_csv(path, n_rows=100)
+    if any('\r' in c for c in head.columns): raise pl.exceptions.ComputeError('a line that ends without a line feed')
+    found = find_columns(head.columns, COLUMNS, columns, str(path))
+    text = {c for c,n in found.items() if n in ('user_id','item_id') and head[c].dtype==pl.String}
+    for kind in (pl.Int32,pl.Int64):
+        kinds = {c: pl.String if c in text else pl.Float32 if n=='rating' else kind for c,n in found.items()}
+        try: return pl.read_csv(path, columns=list(found), schema_overrides=kinds).rename(found).select(*COLUMNS)
+        except pl.exceptions.ComputeError:
+            if kind==pl.Int64: raise
+
+# %% ../nbs/00_ratings.ipynb #ef5357b7
 def _read_columns(
     source:str|Path|pl.DataFrame, # CSV, Parquet or a table in memory
     columns:dict|None, # our name -> the table's name
@@ -227,13 +270,8 @@ def _read_columns(
     "The columns of a log as they are."
     import polars as pl
     if isinstance(source, pl.DataFrame): log = source
-    elif Path(source).suffix!='.csv': log = pl.read_parquet(source, columns=list(find_columns(pl.read_parquet_schema(source), COLUMNS, columns, str(source))))
-    else:
-        head = pl.read_csv(source, n_rows=100)
-        found = find_columns(head.columns, COLUMNS, columns, str(source))
-        kinds = dict(user_id=pl.Int32, item_id=pl.Int32, rating=pl.Float32, timestamp=pl.Int64)
-        text = {c: pl.String for c,n in found.items() if n in ('user_id','item_id') and head[c].dtype==pl.String}
-        return pl.read_csv(source, columns=list(found), schema_overrides={c: kinds[n] for c,n in found.items()}|text).rename(found).select(*COLUMNS)
+    elif Path(source).suffix=='.csv': return _read_csv(source, columns)
+    else: log = pl.read_parquet(source, columns=list(find_columns(pl.read_parquet_schema(source), COLUMNS, columns, str(source))))
     found = find_columns(log.columns, COLUMNS, columns, 'DataFrame')
     return log.rename(found).select(*COLUMNS)
 
@@ -244,24 +282,41 @@ def read_clean(
     ids:IdMaps|None=None, # gives numbers to ids that are text
     low:float=0., # smallest rating that is believed
     duplicates:str='refuse', # as in `check_ratings`; 'drop' goes the checked way
-)->pd.DataFrame|None: # as from `check_ratings`, or None where the log is not clean
+)->dict|None: # as from `read_arrays`, or None where the log is not clean
     "Read and order a log fast."
-    import pandas as pd, polars as pl
+    import polars as pl
     if duplicates=='drop' or (isinstance(source, (str,Path)) and Path(source).suffix not in ('.csv','.parquet','.pq')): return None
     try:
         log = _read_columns(source, columns)
         if len(log)==0 or any(log.null_count().row(0)): return None
         text = [c for c in ('user_id','item_id') if log[c].dtype==pl.String]
         if text and ids is None or not all(log[c].dtype.is_numeric() for c in COLUMNS if c not in text): return None
-        log = log.with_columns(pl.col(c).cast(t, strict=True) for c,t in dict(user_id=pl.Int64, item_id=pl.Int64, timestamp=pl.Int64).items()
+        log = log.with_columns(pl.col(c).cast(pl.Int64, strict=True) for c in ('user_id','item_id','timestamp')
                                if c not in text and not log[c].dtype.is_integer()).with_columns(pl.Series(c, ids.encode(c, log[c])) for c in text)
     except (pl.exceptions.PolarsError, OSError): return None
-    user,item,rating,time = (x.to_numpy() for x in log.rechunk().get_columns())
+    user,item,rating,time = (log[c].cast(pl.Float32 if c=='rating' else log[c].dtype).to_numpy(writable=True) for c in COLUMNS)
     if not np.isfinite(rating).all() or rating.min()<low: return None
     rising = (user[1:]>user[:-1]) | ((user[1:]==user[:-1]) & (item[1:]>item[:-1]))
     if duplicates=='refuse' and not rising.all() and log.is_duplicated().any(): return None
-    order = time_order(user, time)
-    return pd.DataFrame({n: x[order].astype('float32' if n=='rating' else 'int64', copy=False) for n,x in zip(COLUMNS, (user,item,rating,time))}, copy=False)
+    del log # two copies are too many
+    return sort_log(dict(user_id=user, item_id=item, rating=rating, timestamp=time))
+
+# %% ../nbs/00_ratings.ipynb #374feb24
+def read_arrays(
+    source:str|Path|pd.DataFrame|pl.DataFrame, # as in `read_ratings`, and so are the others
+    columns:dict|None=None, # our name -> the table's name
+    ids:IdMaps|None=None, # gives numbers to ids that are text
+    low:float=0., # smallest rating that is believed
+    duplicates:str='refuse', # rows that repeat another
+)->dict: # user_id, item_id, timestamp: integers, often of 32 bits; rating: float32; ordered by (user_id, timestamp, row)
+    "Read, check and order a rating log, in half the memory that `read_ratings` takes."
+    import pandas as pd
+    if not isinstance(source, pd.DataFrame) and (not isinstance(source, (str,Path)) or Path(source).is_file()):
+        log = read_clean(source, columns, ids, low, duplicates)
+        if log is not None: return log
+    frame,name = read_table(source)
+    frame = check_ratings(frame, columns, name, ids, low, duplicates)
+    return {c: frame[c].to_numpy() for c in COLUMNS}
 
 # %% ../nbs/00_ratings.ipynb #9074501e
 def read_ratings(
@@ -273,11 +328,8 @@ def read_ratings(
 )->pd.DataFrame: # user_id, item_id, rating, timestamp; ordered by (user_id, timestamp, row)
     "Read, check and order a rating log."
     import pandas as pd
-    if not isinstance(source, pd.DataFrame) and (not isinstance(source, (str,Path)) or Path(source).is_file()):
-        log = read_clean(source, columns, ids, low, duplicates)
-        if log is not None: return log
-    frame,name = read_table(source)
-    return check_ratings(frame, columns, name, ids, low, duplicates)
+    log = read_arrays(source, columns, ids, low, duplicates)
+    return pd.DataFrame({c: x.astype('float32' if c=='rating' else 'int64', copy=False) for c,x in log.items()}, copy=False)
 
 # %% ../nbs/00_ratings.ipynb #ace18361
 MOVIE_COLUMNS = dict(item_id=COLUMNS['item_id'], title=('title','Title','name'), genres=('genres','Genres','genre'))
@@ -353,6 +405,12 @@ class PlantedLog:
     items:np.ndarray # [n_items,d] films, unit length
     def liking(self, user_ids, item_ids): return (self.users[np.asarray(user_ids)-1]*self.items[np.asarray(item_ids)-1]).sum(-1)
 
+# %% ../nbs/00_ratings.ipynb #6c1e5a4e
+def _unit(rng, n, dim): # [n,dim]
+    "Directions drawn at random."
+    x = rng.standard_normal((n,dim))
+    return x/np.linalg.norm(x, axis=1, keepdims=True)
+
 # %% ../nbs/00_ratings.ipynb #8f500684
 def make_ratings(
     n_users:int=300, # users
@@ -362,13 +420,16 @@ def make_ratings(
     focus:float=1., # how much taste decides what is watched; 0: popularity alone
     noise:float=0.2, # standard deviation of the rating's error, in stars
     seed:int=0, # of every draw
+    n_ratings:int|None=None, # of all users, in the shape of ML-20M (see `make_log`); `n_per_user` and `focus` then play no part
 )->PlantedLog:
     "Draw a rating log from planted tastes; no user rates a film twice."
     import pandas as pd
+    if n_ratings is not None:
+        log,users,items = _shaped_log(n_users, n_items, n_ratings, dim, noise, seed)
+        return PlantedLog(check_ratings(log), users, items)
     if n_per_user>n_items: raise ValueError(f'n_per_user must be at most n_items={n_items}, got {n_per_user}')
     rng = np.random.default_rng(seed)
-    unit = lambda n: (lambda x: x/np.linalg.norm(x, axis=1, keepdims=True))(rng.standard_normal((n,dim)))
-    users,items = unit(n_users),unit(n_items)
+    users,items = _unit(rng, n_users, dim),_unit(rng, n_items, dim)
     popularity = rng.standard_normal(n_items)
     liking = users@items.T
     # the n largest of (score + Gumbel noise) are n draws without replacement from softmax(score)
@@ -415,6 +476,21 @@ def _draw_films(
         film[todo] = draw(len(todo), min(1., .1*i)) # from all films alike after a while: long histories run out of popular ones
     raise ValueError(f'some user has too many ratings for {n_items} films')
 
+# %% ../nbs/00_ratings.ipynb #07ff2056
+def _shaped_log(n_users, n_items, n_ratings, dim, noise, seed): # log ordered by user, then film, both counted from 1; tastes; films
+    "A planted log with the shape of ML-20M."
+    import pandas as pd
+    rng = np.random.default_rng(seed)
+    lengths = _lengths(n_users, n_ratings, rng, high=min(9254, n_items//2))
+    user = np.repeat(np.arange(n_users), lengths)
+    film = _draw_films(user, n_items, rng)
+    film = film[np.argsort(user*n_items+film)]
+    users,items = _unit(rng, n_users, dim),_unit(rng, n_items, dim)
+    stars = rng.normal(3, noise, len(user)).astype('float32')
+    for d in range(dim): stars += 2*users[user,d]*items[film,d]
+    second = np.repeat(rng.integers(800_000_000, 1_400_000_000, n_users), lengths) + 15*rng.integers(0, np.maximum(lengths, 2)[user]//2+1)
+    return pd.DataFrame(dict(user_id=user+1, item_id=film+1, rating=np.clip(np.round(stars*2)/2, .5, 5), timestamp=second)),users,items
+
 # %% ../nbs/00_ratings.ipynb #3acdbe43
 def make_log(
     n_users:int=138_493, # users
@@ -423,18 +499,9 @@ def make_log(
     seed:int=0, # of every draw
 )->pd.DataFrame: # user_id, item_id, rating, timestamp; ordered by user, then film, as MovieLens' files are
     "A synthetic log with the shape of ML-20M."
-    import pandas as pd
-    rng = np.random.default_rng(seed)
-    lengths = _lengths(n_users, n_ratings, rng, high=min(9254, n_items//2))
-    user = np.repeat(np.arange(n_users), lengths)
-    film = _draw_films(user, n_items, rng)
-    order = np.argsort(user*n_items+film); film = film[order]
-    taste,kind = rng.normal(size=(n_users,4)).astype('float32'),rng.normal(size=(n_items,4)).astype('float32')
-    stars = np.full(len(user), 3.5, 'float32')+rng.normal(0, .8, len(user)).astype('float32')
-    for d in range(4): stars += .25*taste[user,d]*kind[film,d]
-    second = np.repeat(rng.integers(800_000_000, 1_400_000_000, n_users), lengths) + 15*rng.integers(0, np.maximum(lengths, 2)[user]//2+1)
-    ids = np.sort(rng.choice(5*n_items, n_items, replace=False))+1
-    return pd.DataFrame(dict(user_id=user+1, item_id=ids[film], rating=np.clip(np.round(stars*2)/2, .5, 5), timestamp=second))
+    log,_,_ = _shaped_log(n_users, n_items, n_ratings, 4, .8, seed)
+    ids = np.sort(np.random.default_rng((seed,1)).choice(5*n_items, n_items, replace=False))+1
+    return log.assign(item_id=ids[log.item_id-1])
 
 # %% ../nbs/00_ratings.ipynb #2398e7a8
 def write_log(
