@@ -1,10 +1,14 @@
 """What vectors of films are good for: probes of text, histories, metadata and their mergers on held-out users.
 
-    python bench/probes.py [--seeds 5] [--no-umap] [--map]
+    python bench/probes.py [--seeds 5] [--umap-seeds 1] [--map] [--cache FILE]
+    python bench/probes.py --data ml-latest-small --plots tmdb_5000_movies.csv
 
 Each seed has its own split of users. Writes mean and standard deviation over seeds to bench/results/probes.json, under
-names such as `test/merged/HR@10/mean`. With --map also the places of the 3,000 most rated films in two dimensions, to
-bench/results/film_map.csv.
+names such as `test/merged/HR@10/mean`. UMAP in 128 dimensions is slow and has seeds of its own. With --map also the places
+of the 3,000 most rated films in two dimensions, to bench/results/film_map.csv.
+
+With --data, a folder of MovieLens, and --plots, TMDB's file, the catalogue is the films that have a plot, and the question
+is what plots and TMDB's metadata add to titles, genres and years. Writes bench/results/probes-plots.json.
 """
 import argparse, tempfile, time
 from pathlib import Path
@@ -12,34 +16,75 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from record import RESULTS, record
-from recnn.embeddings import fit_pca
-from recnn.merging import FILM_WEIGHTS, Merger, film_blocks, fit_merger, learn_umap, merge, next_film_questions, probe_table
-from recnn.ratings import load_sample, split_users
+from recnn.collaborative import with_popularity
+from recnn.embeddings import encode_texts, film_texts, fit_pca
+from recnn.metadata import LOG_FIELDS, encode_films, feature_matrix, fit_encoder, link_films, read_tmdb5000
+from recnn.merging import FILM_WEIGHTS, Merger, film_blocks, genre_block, fit_merger, learn_umap, merge, next_film_questions, probe_table
+from recnn.ratings import load_sample, read_movies, read_ratings, split_users
 
 MERGERS = {"merged": {}, "merged, equal weights": dict(weights={}), "merged, not whitened": dict(whiten=False),
            "merged, without metadata": dict(weights=FILM_WEIGHTS | dict(metadata=0.)),
            "merged, autoencoder": dict(method="autoencoder"), "merged, UMAP": dict(method="umap")}
+SHARES = (.02, .05, .1)  # of the variance, in a column of popularity
 
 
-def all_vectors(blocks, fit, seed, dim, mergers):
+def reduce_text(block, fit, dim):
+    "Text vectors alone, through whitened PCA."
+    ids, text = block
+    return ids, fit_pca(text[np.isin(ids, fit)], dim).transform(text.astype("float64")).astype("float32")
+
+
+def merged(blocks, fit, seed, dim, **settings):
+    "Blocks in one space."
+    return merge(fit_merger(Merger(dim, seed=seed, **dict(weights=FILM_WEIGHTS) | settings), blocks, fit), blocks)
+
+
+def all_vectors(blocks, train, seed, dim, mergers):
     "Every kind of vector by name, as (ids, matrix)."
-    ids, text = blocks["text"]
-    pca = fit_pca(text[np.isin(ids, fit)], dim)
-    found = {"text": (ids, pca.transform(text.astype("float64")).astype("float32")), "collaborative": blocks["collaborative"], "metadata": blocks["metadata"]}
+    fit = train.item_id.unique()
+    found = {"text": reduce_text(blocks["text"], fit, dim), "collaborative": blocks["collaborative"], "metadata": blocks["metadata"]}
     for name in mergers:
         start = time.time()
-        found[name] = merge(fit_merger(Merger(dim, seed=seed, **dict(weights=FILM_WEIGHTS) | MERGERS[name]), blocks, fit), blocks)
+        found[name] = merged(blocks, fit, seed, dim, **MERGERS[name])
         print(f"  {name}: {time.time() - start:.0f} s", flush=True)
+    for name in ("collaborative", "merged"):
+        ids, matrix = found[name]
+        found |= {f"{name}, popularity {share:.0%}": (ids, with_popularity(ids, matrix, train, share)) for share in SHARES}
     return found
 
 
-def one_seed(movies, ratings, seed, cache, dim=128, mergers=tuple(MERGERS), min_count=4):
+def one_seed(movies, ratings, seed, cache, mergers, dim=128):
     "Tables of one split, by part, and the vectors."
     split = split_users(ratings.user_id, seed=seed)
     train = ratings[ratings.user_id.isin(split.train)]
-    blocks = film_blocks(movies, train, None, dim=dim, seed=seed, cache=cache, min_count=min_count)
-    vectors = all_vectors(blocks, train.item_id.unique(), seed, dim, mergers)
+    blocks = film_blocks(movies, train, None, dim=dim, seed=seed, cache=cache)
+    vectors = all_vectors(blocks, train, seed, dim, mergers)
     return {p: probe_table(vectors, blocks, movies, train, next_film_questions(ratings, getattr(split, p))) for p in ("valid", "test")}, vectors
+
+
+def films_with_plots(folder, plots):
+    "Ratings and films that have a plot, with TMDB's overview and tagline, and TMDB's metadata as (ids, matrix)."
+    records = link_films(read_tmdb5000(plots), Path(folder) / "links.csv")
+    records = records[records.overview.notna()].reset_index(drop=True)
+    movies = read_movies(Path(folder) / "movies.csv").merge(records[["item_id", "tagline", "overview"]].astype({"item_id": "int64"}), on="item_id")
+    ratings = read_ratings(Path(folder) / "ratings.csv")
+    encoder = fit_encoder(records, log=LOG_FIELDS)
+    return ratings[ratings.item_id.isin(movies.item_id)].reset_index(drop=True), movies, feature_matrix(encode_films(records, encoder), encoder)[:2]
+
+
+def one_seed_of_plots(ratings, movies, tmdb, seed, cache, dim=128):
+    "Tables of one split of users, by part: the same films with and without plots and TMDB's metadata."
+    split = split_users(ratings.user_id, seed=seed)
+    train = ratings[ratings.user_id.isin(split.train)]
+    fit = train.item_id.unique()
+    plot = film_blocks(movies, train, None, dim=dim, seed=seed, cache=cache)
+    ids = plot["text"][0]
+    title = plot | dict(text=(ids, encode_texts(film_texts(movies.drop(columns=["tagline", "overview"])), cache=cache).numpy()))
+    blocks = plot | dict(metadata=tmdb)
+    vectors = {"text, titles": reduce_text(title["text"], fit, dim), "text, plots": reduce_text(plot["text"], fit, dim), "collaborative": plot["collaborative"],
+               "metadata, genres and years": plot["metadata"], "metadata, TMDB": tmdb, "merged, titles": merged(title, fit, seed, dim),
+               "merged, plots": merged(plot, fit, seed, dim), "merged, plots and TMDB": merged(blocks, fit, seed, dim)}
+    return {p: probe_table(vectors, blocks, movies, train, next_film_questions(ratings, getattr(split, p))) for p in ("valid", "test")}
 
 
 def summary(tables):
@@ -64,19 +109,27 @@ def write_map(vectors, ratings, n=3000):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--no-umap", action="store_true", help="leave out the slowest merger")
+    parser.add_argument("--umap-seeds", type=int, default=1, help="seeds of the slowest merger")
     parser.add_argument("--map", action="store_true", help="write the map as well")
+    parser.add_argument("--cache", help="file for the vectors of texts, kept for the next run")
+    parser.add_argument("--data", help="folder of MovieLens with links.csv")
+    parser.add_argument("--plots", help="tmdb_5000_movies.csv")
     args = parser.parse_args()
-    mergers = [m for m in MERGERS if not (args.no_umap and "UMAP" in m)]
-    ratings, movies = load_sample()
+    if (args.data is None) != (args.plots is None): parser.error("--data and --plots go together")
+    ratings, movies, *tmdb = films_with_plots(args.data, args.plots) if args.data else load_sample()
     tables, begin = [], time.time()
     with tempfile.TemporaryDirectory() as folder:
+        cache = args.cache or Path(folder) / "texts.cache"
         for seed in range(args.seeds):
             print(f"seed {seed}, {time.time() - begin:.0f} s", flush=True)
-            found, vectors = one_seed(movies, ratings, seed, Path(folder) / "texts.cache", mergers=mergers)
+            if args.data: tables.append(one_seed_of_plots(ratings, movies, *tmdb, seed, cache)); continue
+            mergers = [m for m in MERGERS if seed < args.umap_seeds or "UMAP" not in m]
+            found, vectors = one_seed(movies, ratings, seed, cache, mergers)
             tables.append(found)
             if args.map and seed == 0: write_map(vectors, ratings)
-    record("probes", dict(seeds=args.seeds, seconds=round(time.time() - begin)) | summary(tables))
+    figures = dict(seeds=args.seeds, seconds=round(time.time() - begin), films=len(movies), users=ratings.user_id.nunique(), ratings=len(ratings))
+    if args.data: record("probes-plots", figures | summary(tables))
+    else: record("probes", figures | dict(umap_seeds=args.umap_seeds) | summary(tables))
 
 
 if __name__ == "__main__": main()

@@ -9,7 +9,7 @@ import numpy as np
 from .ratings import progress, time_order
 
 # %% auto #0
-__all__ = ['WEIGHTS', 'cooccurrence', 'ppmi', 'factorise', 'collaborative_vectors', 'training_log']
+__all__ = ['WEIGHTS', 'cooccurrence', 'ppmi', 'factorise', 'with_popularity', 'collaborative_vectors', 'training_log']
 
 # %% ../nbs/03a_collaborative.ipynb #9fb72808
 if TYPE_CHECKING:
@@ -121,6 +121,22 @@ def factorise(
     u,s,_ = randomized_svd(matrix, dim, n_iter=5, random_state=seed)
     return (u*s**power).astype('float32')
 
+# %% ../nbs/03a_collaborative.ipynb #7da9d3e8
+def with_popularity(
+    ids:np.ndarray, # [N] films
+    matrix:np.ndarray, # [N,D] their vectors
+    ratings:pd.DataFrame, # log of training users
+    share:float, # of the variance over films that the log rates, in (0,1)
+)->np.ndarray: # [N,D+1] float32
+    "Vectors with a column of standardised log-counts."
+    if not 0<share<1: raise ValueError(f'popularity is a share of the variance in (0,1), got {share}')
+    count = ratings.item_id.value_counts().reindex(ids).to_numpy()
+    rated = ~np.isnan(count)
+    column = np.log(np.where(rated, count, 1))
+    column = (column-column[rated].mean())/max(column[rated].std(), 1e-12)
+    scale = np.sqrt(matrix[rated].var(0, dtype='float64').sum()*share/(1-share))
+    return np.column_stack([matrix, scale*column]).astype('float32')
+
 # %% ../nbs/03a_collaborative.ipynb #6a8a6994
 def collaborative_vectors(
     ratings:pd.DataFrame, # a log as from `read_ratings`
@@ -133,25 +149,20 @@ def collaborative_vectors(
     shift:float=1., # as in `ppmi`
     power:float=0.5, # as in `factorise`
     min_count:int=1, # ratings that a film needs for a vector
-    popularity:float=0., # share of the variance in a column of log-counts, in [0,1); 0: no such column
+    popularity:float=0., # share of the variance in one more column, as in `with_popularity`; 0: no such column
     seed:int=0, # of the decomposition
 )->tuple[np.ndarray,np.ndarray]: # ids [N] of films that have a vector, ascending; matrix [N,D] float32
     "Vectors of films from the histories of training users."
     if not 0<=popularity<1: raise ValueError(f'popularity is a share of the variance in [0,1), got {popularity}')
     if users is not None: ratings = ratings[np.isin(ratings.user_id.to_numpy(), np.asarray(users))]
-    film,count = np.unique(ratings.item_id.to_numpy(), return_counts=True)
-    if min_count>1: ratings = ratings[np.isin(ratings.item_id.to_numpy(), film[count>=min_count])]
+    if min_count>1: ratings = ratings[ratings.groupby('item_id').item_id.transform('size')>=min_count]
     ids,counts = cooccurrence(ratings, window, weighting, least)
     surprise = ppmi(counts, smoothing, shift)
     if dim>=len(ids): raise ValueError(f'{dim} numbers need more than {dim} films with ratings, got {len(ids)}; lower dim')
     matrix = factorise(surprise, dim, power, seed)
     kept = np.diff(surprise.indptr)>0 # the others surprise nobody: their row is empty
     ids,matrix = ids[kept],matrix[kept]
-    if not popularity: return ids,matrix
-    column = np.log(count[np.searchsorted(film, ids)])
-    column = (column-column.mean())/max(column.std(), 1e-12)
-    scale = np.sqrt(matrix.var(0).sum()*popularity/(1-popularity))
-    return ids, np.column_stack([matrix, scale*column]).astype('float32')
+    return ids, with_popularity(ids, matrix, ratings, popularity) if popularity else matrix
 
 # %% ../nbs/03a_collaborative.ipynb #10edf215
 def training_log(

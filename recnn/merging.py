@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import nn
-from .collaborative import collaborative_vectors
+from .collaborative import collaborative_vectors, with_popularity
 from .embeddings import ItemEmbeddings, encode_texts, film_texts, film_titles, fit_pca, similarity
 from .ratings import atomic_write, progress
 
@@ -315,18 +315,21 @@ def embed_films(
     users=None, # ids of training users; None: the log holds nobody else
     dim:int=128, # D
     metadata:tuple|None=None, # (ids, matrix) of film data; `genre_block` when absent
-    merger:Merger|None=None, # settings, kept with what is learnt; whitened PCA of `dim` numbers with `FILM_WEIGHTS` when absent
+    merger:Merger|None=None, # settings, kept with what is learnt, whose `dim` is without a column of popularity; whitened PCA with `FILM_WEIGHTS` when absent
     min_count:int=4, # ratings by training users that a film's history needs
+    popularity:float=0., # share of the variance in a last column, as in `with_popularity`; 0: no such column
     seed:int=0, # of all draws
     **kwargs, # of `encode_texts`, such as `model`, `device` and `cache`
-)->ItemEmbeddings:
+)->ItemEmbeddings: # `dim` numbers a film, with the column of popularity
     "Text, histories and metadata of films, merged."
-    blocks = film_blocks(movies, ratings, users, metadata, dim, min_count, seed, **kwargs)
-    seen = ratings.item_id if users is None else ratings.item_id[np.isin(ratings.user_id.to_numpy(), np.asarray(users))]
-    fit = np.intersect1d(movies.item_id, seen)
-    merger = merger or Merger(dim, weights=FILM_WEIGHTS, seed=seed)
+    if not 0<=popularity<1: raise ValueError(f'popularity is a share of the variance in [0,1), got {popularity}')
+    if users is not None: ratings = ratings[np.isin(ratings.user_id.to_numpy(), np.asarray(users))]
+    blocks = film_blocks(movies, ratings, None, metadata, dim, min_count, seed, **kwargs)
+    fit = np.intersect1d(movies.item_id, ratings.item_id)
+    merger = merger or Merger(dim-(popularity>0), weights=FILM_WEIGHTS, seed=seed)
     if len(fit)<=merger.dim: raise ValueError(f'{merger.dim} numbers need more than {merger.dim} films that training users rated, got {len(fit)}; lower dim')
     ids,matrix = merge(fit_merger(merger, blocks, fit), blocks)
+    if popularity: matrix = with_popularity(ids, matrix, ratings, popularity)
     return ItemEmbeddings(ids, torch.from_numpy(matrix), film_titles(movies))
 
 # %% ../nbs/03b_merging.ipynb #42f36a09
