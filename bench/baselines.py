@@ -55,18 +55,18 @@ def choose(name, learn, queries, ask, args):
     return max(tried, key=lambda x: x[1]["NDCG@10"])
 
 
-def open_part(ratings, ids, titles, protocol, part, folder):
+def open_part(ratings, movies, cache, protocol, part, folder):
     logs = (everyone if protocol == "everyone" else held_out)(ratings, part)
-    films = film_vectors(logs[0], ids, titles)  # made of the ratings that are learnt from
+    films = film_vectors(logs[0], movies, cache)  # made of the ratings that are learnt from
     for name, log in zip(("learn", "ask"), logs): build_dataset(log, folder / f"{name}.hdf5")
     learn, ask = (TransitionDataset(folder / f"{name}.hdf5", films) for name in ("learn", "ask"))
     return learn, ask, last_out(ask)
 
 
 def measure(data, protocol, args, add):
-    ratings, ids, titles = open_log(data)
+    ratings, movies = open_log(data)
     with tempfile.TemporaryDirectory() as a, tempfile.TemporaryDirectory() as b:
-        (vl, va, vq), (tl, ta, tq) = (open_part(ratings, ids, titles, protocol, part, Path(f)) for part, f in (("valid", a), ("test", b)))
+        (vl, va, vq), (tl, ta, tq) = (open_part(ratings, movies, Path(a) / "texts.db", protocol, part, Path(f)) for part, f in (("valid", a), ("test", b)))
         for name in args.agents:
             make, _, seeded = CANDIDATES[name]
             chosen, row = choose(name, vl, vq, va, args)
