@@ -22,8 +22,10 @@ import torch
 from recnn.dataset import TransitionDataset, build_dataset
 from recnn.ddpg import DDPG, DDPGConfig
 from recnn.discrete import IQL, BehaviourCloning, FilmConfig, IQLConfig, TD3Films, TD3FilmsConfig, TopKConfig, TopKReinforce
-from recnn.embeddings import ItemEmbeddings
+from recnn.baselines import SequentialKNNScorer
+from recnn.embeddings import similarity
 from recnn.evaluation import AgentScorer, ItemKNNScorer, PopularityScorer, RandomScorer, last_out, q_and_return, rank_table
+from recnn.merging import embed_films
 from recnn.offline import TD3BC, RerankScorer, TD3BCConfig
 from recnn.ratings import leave_last_out, load_sample, read_movies, read_ratings, split_users
 from recnn.td3 import TD3, TD3Config
@@ -44,52 +46,14 @@ AGENTS = {  # name: class, configuration, updates
 }
 
 
-def film_vectors(log, ids, titles, dim=64, window=5):
-    "PPMI of co-occurrence within `window` films, by SVD, and the logarithm of popularity as one more number."
-    from scipy.sparse import coo_array
-    from scipy.sparse.linalg import svds
-    position, user, n = np.searchsorted(ids, log.item_id), log.user_id.to_numpy(), len(ids)
-    pairs = [(position[:-d][same], position[d:][same], np.full(same.sum(), 1 / d)) for d in range(1, window + 1) for same in [user[:-d] == user[d:]]]
-    a, b, w = (np.concatenate(x) for x in zip(*pairs))
-    c = coo_array((np.r_[w, w], (np.r_[a, b], np.r_[b, a])), shape=(n, n)).tocsr().tocoo()
-    total = np.bincount(c.row, c.data, n)
-    share = total**.75 / (total**.75).sum()
-    x = np.log(c.data / (total[c.row] * share[c.col]))
-    keep = (x > 0) & (c.row != c.col)
-    m = coo_array((x[keep], (c.row[keep], c.col[keep])), shape=(n, n)).tocsr()
-    u, s, _ = svds((m + m.T) / 2, k=dim, v0=np.random.default_rng(0).standard_normal(n))
-    vectors = u * np.sqrt(s)
-    popularity = np.log1p(np.bincount(position, minlength=n))
-    matrix = np.c_[vectors / vectors.std(), (popularity - popularity.mean()) / popularity.std()]
-    return ItemEmbeddings(ids, torch.tensor(matrix, dtype=torch.float32), titles)
-
-
-class SequentialKNN:
-    "Films that followed the last ten within five places, nearer ones counting more."
-    def __init__(self, train, window=5):
-        from scipy.sparse import coo_array
-        h = train.histories(); n = len(train.embeddings)
-        a, b, w = (np.concatenate(x) for x in zip(*((x[:-d], x[d:], np.full(max(len(x) - d, 0), 1 / d)) for x in h for d in range(1, window + 1))))
-        self.follows = coo_array((w, (a, b)), shape=(n, n)).tocsr()
-        self.lookup = {v.tobytes(): i for i, v in enumerate(train.embeddings.matrix.numpy())}
-
-    def __call__(self, queries):
-        scores = np.zeros((len(queries), self.follows.shape[0]), "float32")
-        frame = queries.state.shape[1]
-        for d in range(1, frame + 1):
-            at = [self.lookup[v.tobytes()] for v in queries.state[:, frame - d, :-1].contiguous().numpy()]
-            scores += self.follows[at].toarray() / d
-        return torch.from_numpy(scores)
+def film_vectors(log, movies, cache=None, dim=128):
+    "As in `recnn embed`: text, histories and metadata merged, popularity as one more whitened number."
+    return embed_films(movies, log, dim=dim, popularity=1 / dim, cache=cache)
 
 
 def open_log(name):
-    if name == "sample": ratings, movies = load_sample()
-    else:
-        folder = Path(name)
-        ratings, movies = read_ratings(folder / "ratings.csv"), read_movies(folder / "movies.csv")
-    ids = np.unique(ratings.item_id)
-    titles = dict(zip(movies.item_id, movies.title))
-    return ratings, ids, [titles[i] for i in ids]
+    ratings, movies = load_sample() if name == "sample" else (read_ratings(Path(name) / "ratings.csv"), read_movies(Path(name) / "movies.csv"))
+    return ratings, movies[movies.item_id.isin(ratings.item_id)].reset_index(drop=True)
 
 
 def everyone(ratings, part):
@@ -103,17 +67,26 @@ def held_out(ratings, part):
     return ratings[ratings.user_id.isin(users.train)].reset_index(drop=True), ratings[ratings.user_id.isin(getattr(users, part))].reset_index(drop=True)
 
 
-def open_sets(learn, ask, ids, titles, folder, options):
-    films = film_vectors(learn, ids, titles, **options)
+def open_sets(learn, ask, movies, folder, cache=None, **options):
+    films = film_vectors(learn, movies, cache, **options)
     for name, log in (("learn", learn), ("ask", ask)): build_dataset(log, folder / f"{name}.hdf5")
     return (TransitionDataset(folder / f"{name}.hdf5", films) for name in ("learn", "ask"))
 
 
 def values(agent, asked):
+    "Q beside the return, as shares of the mean return."
     v = q_and_return(agent, asked)
     mean = v["returns"].mean()
     return dict(q_logged=v["q_logged"].mean() / mean, q_own=v["q_policy"].mean() / mean, correlation=np.corrcoef(v["q_logged"], v["returns"])[0, 1],
                 above_logged=(v["q_policy"].mean() - v["q_logged"].mean()) / mean, returns=mean)
+
+
+def shape(agent, queries, films):
+    "Length of the actions and distance to the nearest film, beside those of the films that came next."
+    actions, real = agent.act(queries.state), films.matrix[queries.target]
+    others = similarity(real, films.matrix, "euclidean").scatter(1, queries.target[:, None], -torch.inf)
+    return dict(length=actions.norm(dim=1).mean().item(), nearest=-similarity(actions, films.matrix, "euclidean").amax(1).mean().item(),
+                real_length=real.norm(dim=1).mean().item(), real_nearest=-others.amax(1).mean().item())
 
 
 def train(name, learn, seed, updates, settings):
@@ -127,22 +100,23 @@ def rank(scorers, queries):
     return {n: {k: float(v) for k, v in row.items() if "s.e." not in k} for n, row in rank_table(scorers, queries).to_dict("index").items()}
 
 
-def measure(args, part, seeds, add):
-    ratings, ids, titles = open_log(args.data)
-    with tempfile.TemporaryDirectory() as folder:
-        for protocol, logs in (("everyone", everyone(ratings, part)), ("held out", held_out(ratings, part))):
-            (place := Path(folder) / protocol).mkdir()
-            learn, ask = open_sets(*logs, ids, titles, place, args.films)
-            films, queries = learn.embeddings, last_out(ask)
-            make = dict(zip(BASELINES, (lambda t: RandomScorer(len(films)), PopularityScorer, ItemKNNScorer, SequentialKNN)))
-            for name, row in (rank({n: m(learn) for n, m in make.items()}, queries) if args.baselines else {}).items(): add(agent=name, part=part, protocol=protocol, seed=0, users=len(queries), **row)
-            for name in args.agents:
-                for seed in seeds[:args.held_seeds] if protocol == "held out" else seeds:
-                    agent, seconds = train(name, learn, seed, args.updates, args.settings)
-                    scorers = {name: AgentScorer(agent, films, agent.kind), f"{name}, re-ranked": RerankScorer(agent, films)}
-                    truth = values(agent, ask) if protocol == "held out" else {}
-                    for n, row in rank(scorers, queries).items():
-                        add(agent=n, part=part, protocol=protocol, seed=seed, users=len(queries), seconds=round(seconds, 1), **row, **(truth if n == name else {}))
+def measure(args, part, seeds, add, folder):
+    ratings, movies = open_log(args.data)
+    for protocol, logs in (("everyone", everyone(ratings, part)), ("held out", held_out(ratings, part))):
+        if protocol not in args.protocols: continue
+        (place := folder / part / protocol).mkdir(parents=True)
+        learn, ask = open_sets(*logs, movies, place, args.cache or folder / "texts.db", **args.films)
+        films, queries = learn.embeddings, last_out(ask)
+        about = dict(part=part, protocol=protocol, users=len(queries))
+        if args.baselines:
+            made = zip(BASELINES, (RandomScorer(len(films)), PopularityScorer(learn), ItemKNNScorer(learn), SequentialKNNScorer(learn)))
+            for name, row in rank(dict(made), queries).items(): add(agent=name, seed=0, **about, **row)
+        for name in args.agents:
+            for seed in seeds[:args.held_seeds] if protocol == "held out" else seeds:
+                agent, seconds = train(name, learn, seed, args.updates, args.settings)
+                truth = values(agent, ask) | shape(agent, queries, films) if protocol == "held out" else {}
+                for n, row in rank({name: AgentScorer(agent, films), f"{name}, re-ranked": RerankScorer(agent, films)}, queries).items():
+                    add(agent=n, seed=seed, **about, seconds=round(seconds, 1), updates=agent.n_updates, **row, **(truth if n == name else {}))
 
 
 def main():
@@ -154,17 +128,19 @@ def main():
     parser.add_argument("--updates", type=int, help="instead of each agent's own")
     parser.add_argument("--settings", type=json.loads, default={}, help="JSON of configuration fields, for choosing")
     parser.add_argument("--films", type=json.loads, default={}, help="JSON of options of the film vectors, for choosing")
+    parser.add_argument("--protocols", nargs="+", choices=["everyone", "held out"], default=["everyone", "held out"]); parser.add_argument("--cache", help="file that keeps the vectors of texts")
     parser.add_argument("--held-seeds", type=int, default=3, help="of those, how many for held-out users"); parser.add_argument("--baselines", type=int, default=1)
     parser.add_argument("--out", help="name below bench/results to write")
     args = parser.parse_args()
     path, now = RESULTS / f"{args.out}.json", commit()
     head = dict(machine=machine(), data=Path(args.data).name)
-    made_anew = lambda r: r["part"] in args.parts and (r["agent"].removesuffix(", re-ranked") in args.agents or (args.baselines and r["agent"] in BASELINES))
+    made_anew = lambda r: r["part"] in args.parts and r["protocol"] in args.protocols and (r["agent"].removesuffix(", re-ranked") in args.agents or (args.baselines and r["agent"] in BASELINES))
     rows = [r for r in json.loads(path.read_text())["rows"] if not made_anew(r)] if args.out and path.is_file() else []
     def add(**row):
         rows.append({k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()} | dict(commit=now)); print(json.dumps(rows[-1]), flush=True)
         if args.out: path.write_text(json.dumps(head)[:-1] + ', "rows": [\n' + ",\n".join(map(json.dumps, rows)) + "\n]}\n")
-    for part in args.parts: measure(args, part, args.seeds[:1] if part == "valid" else args.seeds, add)
+    with tempfile.TemporaryDirectory() as folder:
+        for part in args.parts: measure(args, part, args.seeds[:1] if part == "valid" else args.seeds, add, Path(folder))
 
 
 if __name__ == "__main__": main()

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from .dataset import Batch
 from .nets import Critic
-from .training import ActorCritic, ActorCriticConfig, NETWORKS, OPTIMIZERS, actor_step, critic_step, move_targets, not_done
+from .training import ActorCritic, ActorCriticConfig, NETWORKS, OPTIMIZERS, actor_step, clip_target, move_targets, not_done
 
 # %% auto #0
 __all__ = ['row_hash', 'Catalogue', 'sampled_cross_entropy', 'FilmConfig', 'FilmAgent', 'q', 'policy_q', 'behaviour_loss',
@@ -98,7 +98,7 @@ class FilmAgent(ActorCritic):
         super().__init__(config, seed, device); c = self.config
         generator = torch.Generator().manual_seed(seed+2)
         self.value = Critic(c.frame_size, c.embed_dim, c.hidden, 1, generator, self.critic.encoder, takes_action=False, borrowed=True).to(device)
-        self.critic_optimizer = torch.optim.Adam([*self.critic.parameters(), *self.value.parameters()], c.critic_lr, fused=True)
+        self.critic_optimizer = torch.optim.Adam([*self.critic.parameters(), *self.value.parameters()], c.critic_lr, weight_decay=c.weight_decay, fused=True)
         self.catalogue = Catalogue(c.embed_dim).to(device)
 
     def prepare(self, dataset): # `fit` calls this first
@@ -110,12 +110,14 @@ class FilmAgent(ActorCritic):
         if (found<0).any(): raise ValueError(f'the action of row {int((found<0).int().argmax())} is no film that the agent knows; use the embeddings it was trained with, in float32')
         return found
 
-    def logits(self, state, actor=None, keep=None): # [B,T,D+1] -> [B,N] scores of all films, -inf for those in the state unless `keep` [B] names them
-        z = ((actor or self.actor)(state)/math.sqrt(self.config.embed_dim))@self.catalogue.matrix.T
+    def scores(self, proto, state, keep=None): # [B,D] and [B,T,D+1] -> [B,N] for all films, -inf for those in the state unless `keep` [B] names them
+        z = (proto/math.sqrt(self.config.embed_dim))@self.catalogue.matrix.T
         held = self.catalogue.index(state[...,:-1].flatten(0,1)).view(state.shape[:2])
         out = (held>=0) if keep is None else (held>=0) & (held!=keep[:,None])
         z[out.nonzero()[:,0], held[out]] = -torch.inf
         return z
+
+    def logits(self, state, actor=None, keep=None): return self.scores((actor or self.actor)(state), state, keep)
 
     @torch.no_grad()
     def act(self, state): # [B,T,D+1] -> proto-action [B,D] of the slow copy of the actor
@@ -129,11 +131,11 @@ def q(
     action:torch.Tensor, # [B,D] vectors of films, or proto-actions
 )->torch.Tensor: # [B], mean of the two critics
     "Value of a film, or of the film that is recommended for a proto-action."
-    action,matrix = action.to(self.device),self.catalogue.matrix
+    state,action = state.to(self.device),action.to(self.device)
     found = self.catalogue.index(action)
     other = found<0
-    if other.any(): found[other] = (action[other]@matrix.T).argmax(1)
-    return self.critic(state.to(self.device), matrix[found]).mean(0)
+    if other.any(): found[other] = self.scores(action[other], state[other]).argmax(1)
+    return self.critic(state, self.catalogue.matrix[found]).mean(0)
 FilmAgent.q = q
 
 # %% ../nbs/14a_discrete.ipynb #98bfb5eb
@@ -176,6 +178,7 @@ def value_step(
 )->dict: # critic_loss, value_loss and the mean value q
     "One step of V and of both critics."
     q = agent.critic(batch.state, batch.action) # [2,B]
+    target_q,target_v = (clip_target(x, agent.config.target_clip) for x in (target_q, target_v))
     critic_loss = (q-target_q).square().mean(1).sum()
     value_loss = expectile_loss(target_v-agent.value(batch.state)[0], agent.config.expectile)
     agent.critic_optimizer.zero_grad()

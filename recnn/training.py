@@ -6,8 +6,9 @@
 from __future__ import annotations
 import csv, json, math, signal, tempfile, threading
 from contextlib import contextmanager
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 import numpy as np
@@ -18,10 +19,10 @@ from .ratings import atomic_write, progress
 
 # %% auto #0
 __all__ = ['NETWORKS', 'OPTIMIZERS', 'ActorCriticConfig', 'not_done', 'random_batch', 'ActorCritic', 'actor_step', 'policy_step',
-           'critic_step', 'move_targets', 'save', 'read_agent', 'load', 'check_act', 'check_policy_step',
+           'clip_target', 'critic_step', 'move_targets', 'save', 'read_agent', 'load', 'check_act', 'check_policy_step',
            'check_targets', 'check_update', 'check_file', 'check_seed', 'check_agent', 'save_checkpoint',
            'load_checkpoint', 'hold_interrupt', 'pretrain_step', 'pretrain_critic', 'write_csv', 'board', 'Best',
-           'begin_run', 'fit', 'finite']
+           'batch_rows', 'check_losses', 'begin_run', 'fit']
 
 # %% ../nbs/11_training.ipynb #ee16e267
 @dataclass(frozen=True)
@@ -41,12 +42,16 @@ class ActorCriticConfig:
     encoder:str='flat' # what reads the state: 'flat', 'gru' or 'transformer', see `make_encoder`
     share_encoder:bool=False # one encoder for actor and critic, trained by the critic; else one each
     pretrain:int=0 # updates of the critic towards the log's own returns before the first update, see `pretrain_critic`
+    target_clip:float|None=None # largest size of what Q is trained towards; None: as it comes
+    weight_decay:float=0. # L2 penalty of the critic's weights (Lillicrap et al. 2016 have 0.01)
 
     def __post_init__(self):
         for name,low,high in (('gamma',0,1),('tau',0,1)):
             if not low<=getattr(self,name)<=high: raise ValueError(f'{name} must lie in [{low},{high}], got {getattr(self,name)}')
         for name in ('frame_size','embed_dim','hidden','batch_size','actor_lr','critic_lr'):
             if not getattr(self,name)>0: raise ValueError(f'{name} must be positive, got {getattr(self,name)}')
+        if self.target_clip is not None and not self.target_clip>0: raise ValueError(f'target_clip must be positive, or None for no clip, got {self.target_clip}')
+        if self.weight_decay<0 or self.pretrain<0: raise ValueError(f'weight_decay and pretrain must not be negative, got {self.weight_decay} and {self.pretrain}')
 
 # %% ../nbs/11_training.ipynb #36fb87b2
 def not_done(
@@ -93,7 +98,7 @@ class ActorCritic:
         self.critic_target = deepcopy(self.critic).requires_grad_(False)
         if c.share_encoder: self.actor_target.__dict__['encoder'] = self.critic_target.encoder
         self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), c.actor_lr, fused=True)
-        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), c.critic_lr, fused=True)
+        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), c.critic_lr, weight_decay=c.weight_decay, fused=True)
         self.generator = torch.Generator(device).manual_seed(seed+1)
 
     @torch.no_grad()
@@ -128,6 +133,14 @@ def policy_step(
     agent.actor.train()
     return actor_step(agent, -agent.critic.first(batch.state, agent.actor(batch.state)).mean())
 
+# %% ../nbs/11_training.ipynb #804d6937
+def clip_target(
+    target_q:torch.Tensor, # [B]
+    largest:float|None, # as `target_clip` of the configuration
+)->torch.Tensor: # [B]
+    "Targets cut at plus and minus `largest`."
+    return target_q if largest is None else target_q.clamp(-largest, largest)
+
 # %% ../nbs/11_training.ipynb #dfcc22a2
 def critic_step(
     agent:ActorCritic, # its critics are changed
@@ -136,7 +149,7 @@ def critic_step(
 )->dict: # critic_loss and the mean value q
     "One step of the squared error of each critic to the same target."
     q = agent.critic(batch.state, batch.action) # [C,B]
-    critic_loss = (q-target_q).square().mean(1).sum()
+    critic_loss = (q-clip_target(target_q, agent.config.target_clip)).square().mean(1).sum()
     agent.critic_optimizer.zero_grad()
     critic_loss.backward()
     agent.critic_optimizer.step()
@@ -395,6 +408,33 @@ class Best:
     def restore(self, agent): # put the best weights back
         for n,w in self.memory['weights'].items(): getattr(agent, n).load_state_dict(w)
 
+# %% ../nbs/11_training.ipynb #92372915
+def batch_rows(
+    dataset:TransitionDataset, # windows that are learnt from
+    batch_size:int, # B
+    seed:int, # of the order of the batches
+    n:int, # batches before this one
+)->torch.Tensor: # [B] rows of the file
+    "Rows of a batch of `dataset.batches`."
+    walk = copy(dataset); walk.windows = lambda rows: rows
+    return next(walk.batches(batch_size, seed=seed, start=n, epochs=None))
+
+# %% ../nbs/11_training.ipynb #704db012
+def check_losses(
+    row:dict, # what `update` returned
+    n:int, # which update it was
+    rows, # function without arguments: rows of its batch
+    largest:float=1e12, # size of a loss that has exploded
+)->dict: # the same as floats
+    "Numbers of a log row, or a `FloatingPointError`."
+    row = {k: float(v) for k,v in row.items()}
+    for k,v in row.items():
+        if not abs(v)<=largest:
+            some = rows().tolist()
+            raise FloatingPointError(f'{k} is {v:.3g} at update {n}; its batch holds {len(some)} rows of the data set: {", ".join(map(str, some[:8]))}'
+                                     + (', ...' if len(some)>8 else '')+'; look at them for broken vectors or ratings, lower actor_lr or critic_lr, bound the actions, or set target_clip')
+    return row
+
 # %% ../nbs/11_training.ipynb #d134312b
 def begin_run(
     agent, # to be trained
@@ -429,18 +469,24 @@ def fit(
     tensorboard:str|Path|None=None, # folder for TensorBoard
     stop_on:str|None=None, # key of what `evaluate` returns: keep the weights where it is largest
     patience:int=5, # evaluations without a better one before the run stops
+    precision:str='float32', # of the products in an update; or 'bfloat16'
 )->list: # log: one dict a row, with the count of updates and what `update` returned
     "Train an agent on the batches of a data set."
-    run = dict(agent=type(agent).__name__, config=asdict(agent.config), agent_seed=agent.seed, seed=seed, n_windows=len(dataset))
+    if precision not in ('float32','bfloat16'): raise ValueError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
+    run = dict(agent=type(agent).__name__, config=asdict(agent.config), agent_seed=agent.seed, seed=seed, n_windows=len(dataset), precision=precision)
     best,add = Best(stop_on, patience),board(tensorboard)
     log = begin_run(agent, dataset, checkpoint, run, best)
+    order = partial(batch_rows, dataset, agent.config.batch_size, seed)
     source = islice(dataset.batches(agent.config.batch_size, seed=seed, start=agent.n_updates, epochs=None), max(n_updates-agent.n_updates, 0))
     with hold_interrupt() as noted, progress(desc=desc or type(agent).__name__, total=n_updates, unit='update') as bar:
         bar.update(agent.n_updates)
         for batch in source:
-            row,enough = agent.update(batch),False; n = agent.n_updates; bar.update()
-            if n%log_every==0 or n==n_updates:
-                log.append(dict(update=n) | finite(row, n)); add(log[-1])
+            with torch.autocast(agent.device.type, torch.bfloat16, enabled=precision=='bfloat16'): row = agent.update(batch)
+            enough,n = False,agent.n_updates; bar.update()
+            due = n%log_every==0 or n==n_updates
+            if due or agent.device.type=='cpu': row = check_losses(row, n, partial(order, n-1)) # a GPU would have to be waited for
+            if due:
+                log.append(dict(update=n) | row); add(log[-1])
                 bar.set_postfix({k: f'{v:.3g}' for k,v in log[-1].items() if k!='update'}, refresh=False)
             if evaluate and (n%evaluate_every==0 or n==n_updates):
                 log.append(dict(update=n) | evaluate(agent)); add(log[-1])
@@ -452,15 +498,3 @@ def fit(
     if log_file: write_csv(log, log_file)
     if checkpoint: Path(checkpoint).unlink(missing_ok=True)
     return log
-
-# %% ../nbs/11_training.ipynb #ce92b96b
-def finite(
-    row:dict, # what `update` returned
-    n:int, # which update it was
-)->dict: # the same as floats
-    "Numbers of a log row, or a `FloatingPointError`."
-    row = {k: float(v) for k,v in row.items()}
-    for k,v in row.items():
-        if not math.isfinite(v): raise FloatingPointError(f'{k} is {v} at update {n}; lower actor_lr or critic_lr, or bound the actions; '
-                                                          f'the batch is number {n-1} of `dataset.batches` with this seed')
-    return row
