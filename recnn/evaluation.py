@@ -5,59 +5,111 @@
 # %% ../nbs/20_evaluation.ipynb #a0576478
 from __future__ import annotations
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 import numpy as np
 import torch
+import torch.nn.functional as F
 from .dataset import TransitionDataset
 from .embeddings import ItemEmbeddings, similarity, top_k
 
 # %% auto #0
-__all__ = ['Queries', 'last_out', 'hit_rate', 'ndcg', 'diversity', 'RandomScorer', 'interactions', 'PopularityScorer',
-           'ItemKNNScorer', 'AgentScorer', 'recommend_all', 'rank_table', 'discounted_returns', 'q_and_return',
-           'pairwise', 'mean_distance', 'value_table', 'Watch']
+__all__ = ['places', 'METRICS', 'Queries', 'about_queries', 'last_out', 'hits', 'discounts', 'hit_rate', 'ndcg', 'diversity',
+           'exposure', 'RandomScorer', 'interactions', 'PopularityScorer', 'ItemKNNScorer', 'AgentScorer', 'seen_pairs',
+           'best_films', 'recommend_all', 'novelty', 'list_diversity', 'popular_place', 'serendipity',
+           'weighted_recall', 'Ranking', 'cutoffs', 'list_values', 'measure', 'summary', 'short_row', 'rank_table',
+           'discounted_returns', 'q_and_return', 'pairwise', 'mean_distance', 'value_table', 'Watch']
 
 # %% ../nbs/20_evaluation.ipynb #c72c52ad
-if TYPE_CHECKING: import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
+    from scipy.sparse import csr_array
 
 # %% ../nbs/20_evaluation.ipynb #f4d6b1aa
 @dataclass(frozen=True)
 class Queries:
     "One question a user."
     state:torch.Tensor # [U,T,D+1] the last T films and ratings before the target
-    target:torch.Tensor # [U] position of the film that came next
-    seen:list # U int arrays: positions of all films rated before
+    target:torch.Tensor # [U] position of the film that came next; -1: it is not in the catalogue
+    seen:list # U int arrays: positions of all films rated before, first to last
     user_id:np.ndarray # [U]
+    relevant:list|None=None # U int arrays: positions of the films that count as found, -1 for each that is not in the catalogue; the target when absent
+    exclude_seen:bool=True # films seen before are not recommended; one that is relevant all the same counts as missed
+    n_items:int|None=None # N, films that are ranked
+    about:str='' # protocol, users, films ranked, in a sentence
+    def __post_init__(self):
+        if self.relevant is None: object.__setattr__(self, 'relevant', list(self.target.numpy()[:,None]))
     def __len__(self): return len(self.target)
-    def __getitem__(self, s): return Queries(self.state[s], self.target[s], self.seen[s], self.user_id[s])
+    def __getitem__(self, s): return replace(self, state=self.state[s], target=self.target[s], seen=self.seen[s], user_id=self.user_id[s], relevant=self.relevant[s])
 
 # %% ../nbs/20_evaluation.ipynb #79ca1341
+def about_queries(
+    name:str, # of the protocol and the part
+    n_users:int, # U
+    n_relevant:int, # relevant films of all users
+    n_items:int, # N
+    exclude_seen:bool=True, # as in `Queries`
+)->str:
+    "What a figure is about, in a sentence."
+    films = 'the next film of each' if n_relevant==n_users else f'{n_relevant:,} relevant films'
+    return f"{name}: {n_users:,} users, {films}; all {n_items:,} films ranked, films seen before {'left out' if exclude_seen else 'ranked as well'}"
+
+# %% ../nbs/20_evaluation.ipynb #582737d0
 def last_out(
     part:TransitionDataset, # held-out windows, such as `dataset.part('test')`
 )->Queries:
     "The last film of each user as a question."
     rows = part.rows[part.arrays['done'][part.rows].cpu()]
     if len(rows)==0: raise ValueError(f'{part.path}: no user in this part of the data set')
-    target = part.films(rows)[:,-1].long().cpu()
-    seen = [h[:-1][h[:-1]!=t] for h,t in zip(part.histories(), target.numpy())]
-    return Queries(part.windows(rows).state, target, seen, part.arrays['user_id'][rows.numpy()])
+    target,n = part.films(rows)[:,-1].long().cpu(),len(part.embeddings)
+    return Queries(part.windows(rows).state, target, [h[:-1] for h in part.histories()], part.arrays['user_id'][rows.numpy()],
+                   n_items=n, about=about_queries('leave last out on held-out users', len(rows), len(rows), n))
 
 # %% ../nbs/20_evaluation.ipynb #c5ab1e9f
+def hits(
+    ranked:torch.Tensor, # [U,k] recommended positions, best first
+    relevant, # [U] positions, one a user, or U int arrays
+)->tuple[torch.Tensor,torch.Tensor]: # float64: [U,k] 1 where a place holds a relevant film, [U] relevant films of each user
+    "Which places of each list are hits."
+    relevant = [np.atleast_1d(r) for r in (relevant.numpy() if isinstance(relevant, torch.Tensor) else relevant)]
+    n = np.array([len(r) for r in relevant])
+    user,film = np.repeat(np.arange(len(n)), n),np.concatenate(relevant).astype('int64')
+    width = int(max(ranked.max(), film.max()))+1
+    wanted = np.unique((user*width+film)[film>=0]) # one number for each pair of user and film
+    shown = (np.arange(len(n))[:,None]*width+ranked.numpy()).ravel()
+    found = np.isin(shown, wanted) if len(wanted)<64 else np.r_[wanted, -1][np.searchsorted(wanted, shown)]==shown
+    return torch.from_numpy(found.reshape(ranked.shape).astype('float64')), torch.from_numpy(n.astype('float64'))
+
+# %% ../nbs/20_evaluation.ipynb #9f7ee5b5
+def discounts(k:int)->torch.Tensor: # [k] float64
+    "Weight of each place in NDCG."
+    return 1/torch.arange(2, k+2, dtype=torch.float64).log2()
+
+# %% ../nbs/20_evaluation.ipynb #d926ecfd
+places = lambda h: torch.arange(1, h.shape[1]+1, dtype=torch.float64)
+METRICS = { # name -> function of hits [U,k] and relevant films [U], as from `hits`
+    'HR': lambda h,n: h.amax(1),
+    'recall': lambda h,n: h.sum(1)/n,
+    'precision': lambda h,n: h.mean(1),
+    'NDCG': lambda h,n: h@discounts(h.shape[1])/discounts(h.shape[1]).cumsum(0)[n.long().clamp(max=h.shape[1])-1],
+    'MRR': lambda h,n: (h/places(h)).amax(1),
+    'MAP': lambda h,n: (h*h.cumsum(1)/places(h)).sum(1)/n}
+
+# %% ../nbs/20_evaluation.ipynb #c91d6cbe
 def hit_rate(
     ranked:torch.Tensor, # [U,k] recommended positions, best first
-    target:torch.Tensor, # [U] position of the relevant film
-)->torch.Tensor: # [U] 1 or 0
-    "Whether the target is in the list."
-    return (ranked==target[:,None]).any(1).float()
+    target, # [U] position of the relevant film, or U int arrays
+)->torch.Tensor: # [U] float64, 1 or 0
+    "Whether a relevant film is in the list."
+    return METRICS['HR'](*hits(ranked, target))
 
-# %% ../nbs/20_evaluation.ipynb #5301f303
+# %% ../nbs/20_evaluation.ipynb #b1479e96
 def ndcg(
     ranked:torch.Tensor, # [U,k] recommended positions, best first
-    target:torch.Tensor, # [U] position of the relevant film
-)->torch.Tensor: # [U] in [0,1]
-    "Discounted gain of the one relevant film."
-    gain = 1/torch.log2(torch.arange(2, ranked.shape[1]+2, dtype=torch.float32))
-    return ((ranked==target[:,None])*gain).sum(1)
+    target, # [U] position of the relevant film, or U int arrays
+)->torch.Tensor: # [U] float64 in [0,1]
+    "Discounted gain, as a share of what the best list has."
+    return METRICS['NDCG'](*hits(ranked, target))
 
 # %% ../nbs/20_evaluation.ipynb #66c01ca3
 def diversity(
@@ -67,6 +119,16 @@ def diversity(
     share = torch.unique(ranked[:,0], return_counts=True)[1]/len(ranked)
     return dict(distinct_1=len(share), distinct_k=len(torch.unique(ranked)), top_share=share.max().item(),
                 entropy=(share*(1/share).log2()).sum().item())
+
+# %% ../nbs/20_evaluation.ipynb #56b8bbc9
+def exposure(
+    ranked:torch.Tensor, # [U,k] recommended positions
+    n_items:int, # N
+)->dict: # coverage in (0,1], Gini in [0,1), entropy in bits
+    "How evenly the films of the catalogue are shown."
+    count = torch.bincount(ranked.flatten(), minlength=n_items).double().sort().values
+    i,share = torch.arange(1, n_items+1, dtype=torch.float64),count[count>0]/count.sum()
+    return dict(coverage=len(share)/n_items, Gini=(((2*i-n_items-1)*count).sum()/(n_items*count.sum())).item(), entropy=-(share*share.log2()).sum().item()+0.)
 
 # %% ../nbs/20_evaluation.ipynb #9989e41e
 class RandomScorer:
@@ -79,13 +141,16 @@ class RandomScorer:
 
 # %% ../nbs/20_evaluation.ipynb #823194b5
 def interactions(
-    part:TransitionDataset, # training windows
-): # scipy.sparse.csr_array [U,N] of 0 and 1
+    part, # training windows, or a log as from `read_ratings`
+    embeddings:ItemEmbeddings|None=None, # films, where `part` is a log
+)->csr_array: # [U,N] of 0 and 1
     "Which user rated which film."
     from scipy.sparse import csr_array
-    hist = part.histories()
-    rows = np.repeat(np.arange(len(hist)), [len(h) for h in hist])
-    x = csr_array((np.ones(len(rows),'float32'), (rows,np.concatenate(hist))), shape=(len(hist),len(part.embeddings)))
+    if isinstance(part, TransitionDataset):
+        films,embeddings = part.histories(),part.embeddings
+        user,film = np.repeat(np.arange(len(films)), [len(h) for h in films]),np.concatenate(films)
+    else: user,film = np.unique(part.user_id, return_inverse=True)[1],embeddings.positions(part.item_id)
+    x = csr_array((np.ones(len(user),'float32'), (user,film)), shape=(user.max()+1,len(embeddings)))
     x.data[:] = 1 # a film rated twice counts once
     return x
 
@@ -93,26 +158,30 @@ def interactions(
 class PopularityScorer:
     "Every film scores the number of training users that rated it."
     def __init__(self,
-        train:TransitionDataset, # training windows
-    ): self.count = torch.tensor(interactions(train).sum(0), dtype=torch.float32)
+        train, # training windows, or a log as from `read_ratings`
+        embeddings:ItemEmbeddings|None=None, # films, where `train` is a log
+    ):
+        x = interactions(train, embeddings)
+        self.count,self.n_users = torch.tensor(x.sum(0), dtype=torch.float32),x.shape[0]
     def __call__(self, queries): return self.count.expand(len(queries), -1)
 
 # %% ../nbs/20_evaluation.ipynb #cb4b3275
 class ItemKNNScorer:
     "Sum of the similarities between a film and all films of the history."
     def __init__(self,
-        train:TransitionDataset, # training windows
+        train, # training windows, or a log as from `read_ratings`
         neighbours:int=100, # similar films kept for each
         shrink:float=10., # lambda
         block:int=1000, # films at once; bounds memory
+        embeddings:ItemEmbeddings|None=None, # films, where `train` is a log
     ):
         from scipy.sparse import csr_array, vstack
-        x = interactions(train); xt = x.T.tocsr(); n = np.sqrt(x.sum(0)); rows = []
+        x = interactions(train, embeddings); xt = x.T.tocsr(); n = np.sqrt(x.sum(0)); rows = []
         for i in range(0, x.shape[1], block):
             s = (xt[i:i+block]@x).toarray()
             s /= n[i:i+block,None]*n+shrink+1e-12
             s[np.arange(len(s)), np.arange(i,i+len(s))] = 0
-            if neighbours<s.shape[1]: s[s<np.partition(s, -neighbours, axis=1)[:,-neighbours,None]] = 0
+            if neighbours<s.shape[1]: s[s<torch.from_numpy(s).topk(neighbours).values[:,-1:].numpy()] = 0
             rows.append(csr_array(s))
         self.similarity = vstack(rows).T.tocsr() # [N,N]: column i holds the neighbours of film i
 
@@ -133,32 +202,189 @@ class AgentScorer:
     def __call__(self, queries): return similarity(self.agent.act(queries.state).cpu(), self.embeddings.matrix, self.kind)
 
 # %% ../nbs/20_evaluation.ipynb #6e58a372
+def seen_pairs(
+    seen:list, # U int arrays of positions
+)->tuple[torch.Tensor,torch.Tensor]: # row and position of every seen film
+    "What is to be left out, as indices of a table of scores."
+    return (torch.from_numpy(np.repeat(np.arange(len(seen)), [len(s) for s in seen])),
+            torch.from_numpy(np.concatenate(seen).astype('int64')) if len(seen) else torch.zeros(0, dtype=torch.long))
+
+# %% ../nbs/20_evaluation.ipynb #ed9c17c7
+@torch.no_grad()
+def best_films(
+    scores:torch.Tensor, # [B,N], larger is better; left as it is
+    k:int, # films to return
+    seen:list|None=None, # B arrays of positions that are not to be returned
+    chunk:int=64, # films whose maximum is taken
+)->torch.Tensor: # [B,k] positions, best first
+    "What `top_k` gives, faster where films are many."
+    n = scores.shape[1]//chunk
+    if n<=2*k: return top_k(scores, k, seen)
+    scores,out = scores.contiguous(),seen_pairs(seen or [[]]*len(scores))
+    kept = scores[out]; scores[out] = -torch.inf
+    high = scores[:,:n*chunk].unflatten(1, (n,chunk)).amax(2)
+    if n*chunk<scores.shape[1]: high = torch.cat([high, scores[:,n*chunk:].amax(1, keepdim=True)], 1)
+    near = (top_k(high, k).sort(1).values[...,None]*chunk+torch.arange(chunk)).flatten(1) # positions of the films in the best chunks
+    values = scores.gather(1, near.clamp(max=scores.shape[1]-1)).masked_fill_(near>=scores.shape[1], -torch.inf)
+    scores[out] = kept
+    best = top_k(values, k)
+    if (values.gather(1, best)==-torch.inf).any(): raise ValueError(f'k={k}, but a user has fewer of {scores.shape[1]} films left unseen')
+    return near.gather(1, best)
+
+# %% ../nbs/20_evaluation.ipynb #e91c1454
 def recommend_all(
     scorer, # Queries -> scores [U,N]
     queries:Queries, # who asks
     k:int=10, # length of the lists
     block:int=256, # users at once; bounds memory
-)->torch.Tensor: # [U,k] positions, best first, none seen
+)->torch.Tensor: # [U,k] positions, best first; none seen, unless the queries want them ranked
     "The list of each user."
-    return torch.cat([top_k(scorer(q), k, q.seen) for q in (queries[i:i+block] for i in range(0, len(queries), block))])
+    return torch.cat([best_films(scorer(q), k, q.seen if q.exclude_seen else None) for q in (queries[i:i+block] for i in range(0, len(queries), block))])
 
-# %% ../nbs/20_evaluation.ipynb #e91c1454
+# %% ../nbs/20_evaluation.ipynb #df021d98
+def novelty(
+    ranked:torch.Tensor, # [U,k] recommended positions
+    popularity:PopularityScorer, # fitted on training users
+)->torch.Tensor: # [U] float64, bits
+    "Mean self-information of each list."
+    return -(popularity.count.double().clamp(min=1)/popularity.n_users).log2()[ranked].mean(1)
+
+# %% ../nbs/20_evaluation.ipynb #add7ff4a
+def list_diversity(
+    ranked:torch.Tensor, # [U,k] recommended positions, k at least 2
+    vectors:torch.Tensor, # [N,D] of the films
+    block:int=4096, # users at once
+)->torch.Tensor: # [U] float64 in [0,2]
+    "Mean cosine distance of two films of each list."
+    k,unit = ranked.shape[1],F.normalize(vectors, dim=1)
+    length = torch.cat([unit[r].sum(1).double().square().sum(1) for r in ranked.split(block)]) # of the sum: k + the sum over all pairs, twice
+    return 1-(length-unit.double().square().sum(1)[ranked].sum(1))/(k*(k-1))
+
+# %% ../nbs/20_evaluation.ipynb #8e179da6
+def popular_place(
+    hits:torch.Tensor, # [U,k] as from `hits`
+    ranked:torch.Tensor, # [U,k] recommended positions
+    queries:Queries, # who asked
+    popularity:PopularityScorer, # fitted on training users
+)->torch.Tensor: # [U,k] int64: place of each hit from 0 among the popular films that the user could be shown; -1 elsewhere
+    "Where the list of popular films has the hits."
+    place = torch.argsort(torch.argsort(-popularity.count, stable=True)).numpy()
+    out = torch.full(ranked.shape, -1)
+    for u,j in hits.nonzero().tolist():
+        own = place[ranked[u,j]]
+        out[u,j] = int(own - (queries.exclude_seen and (place[np.unique(queries.seen[u])]<own).sum()))
+    return out
+
+# %% ../nbs/20_evaluation.ipynb #bad3adf5
+def serendipity(
+    hits:torch.Tensor, # [U,k] as from `hits`
+    place:torch.Tensor, # [U,k] as from `popular_place`
+)->torch.Tensor: # [U] float64 in [0,1]
+    "Share of each list that is relevant and not among the k most popular films."
+    return (hits*(place>=hits.shape[1])).mean(1)
+
+# %% ../nbs/20_evaluation.ipynb #a005f78f
+def weighted_recall(
+    hits:torch.Tensor, # [U,k] as from `hits`
+    ranked:torch.Tensor, # [U,k] recommended positions
+    relevant:list, # U int arrays of positions, -1: not in the catalogue
+    popularity:PopularityScorer, # fitted on training users
+    power:float=0.5, # beta, 0 for all films alike
+)->torch.Tensor: # [U] float64; the mean over users is the weighted recall
+    "Recall with rarely rated films counting more."
+    weight = torch.cat([popularity.count.double().clamp(min=1), torch.ones(1).double()])**-power # the last: films that are not in the catalogue
+    wanted = weight[torch.from_numpy(np.concatenate(relevant).astype('int64'))].sum()
+    return (hits*weight[ranked]).sum(1)*len(relevant)/wanted
+
+# %% ../nbs/20_evaluation.ipynb #52f799d6
+@dataclass(frozen=True)
+class Ranking:
+    "Lists of one scorer and what they are worth."
+    ranked:torch.Tensor # [U,k] recommended positions, best first
+    values:pd.DataFrame # a row a user, a column a metric
+    lists:dict # metrics of all lists together
+    about:str # protocol, users, films ranked, in a sentence
+
+# %% ../nbs/20_evaluation.ipynb #16b86ddc
+def cutoffs(
+    k, # a number or several
+)->list: # ascending
+    "Lengths of lists."
+    ks = sorted({int(x) for x in np.atleast_1d(k)})
+    if not ks or ks[0]<1: raise ValueError(f'k must be at least 1, got {k}')
+    return ks
+
+# %% ../nbs/20_evaluation.ipynb #ef642211
+def list_values(
+    ranked:torch.Tensor, # [U,K] recommended positions, best first
+    queries:Queries, # who asked
+    ks:list, # ascending, at most K
+    popularity:PopularityScorer|None=None, # for novelty, serendipity and weighted recall
+    vectors:torch.Tensor|None=None, # [N,D] for diversity
+)->dict: # metric -> [U] float64
+    "Every metric of each user's list."
+    (h,n),out = hits(ranked, queries.relevant),{}
+    place = None if popularity is None else popular_place(h, ranked, queries, popularity)
+    for k in ks:
+        for name,f in METRICS.items(): out[f'{name}@{k}'] = f(h[:,:k], n)
+        if popularity is not None:
+            out[f'weighted recall@{k}'] = weighted_recall(h[:,:k], ranked[:,:k], queries.relevant, popularity)
+            out[f'serendipity@{k}'] = serendipity(h[:,:k], place[:,:k])
+            out[f'novelty@{k}'] = novelty(ranked[:,:k], popularity)
+        if vectors is not None and k>1: out[f'diversity@{k}'] = list_diversity(ranked[:,:k], vectors)
+    return {name: x.numpy() for name,x in out.items()}
+
+# %% ../nbs/20_evaluation.ipynb #79c7375b
+def measure(
+    scorer, # Queries -> scores [U,N]
+    queries:Queries, # who asks
+    k=10, # length of the lists, a number or several
+    popularity:PopularityScorer|None=None, # for novelty, serendipity and weighted recall
+    vectors:torch.Tensor|None=None, # [N,D] for diversity
+    block:int=256, # users at once; bounds memory
+)->Ranking:
+    "Rank all films for everybody and measure the lists."
+    import pandas as pd
+    ks = cutoffs(k)
+    ranked = recommend_all(scorer, queries, ks[-1], block)
+    n_items = queries.n_items or scorer(queries[:1]).shape[1]
+    values = list_values(ranked, queries, ks, popularity, vectors)
+    lists = {f'{name}@{k}': x for k in ks for name,x in exposure(ranked[:,:k], n_items).items()}
+    return Ranking(ranked, pd.DataFrame(values, index=pd.Index(queries.user_id, name='user_id'), copy=False), lists, queries.about)
+
+# %% ../nbs/20_evaluation.ipynb #6f73420d
+def summary(
+    rankings:dict, # name -> `Ranking`, all of the same queries
+)->pd.DataFrame: # a row a scorer, a column a metric
+    "Means over users, and the metrics of all lists together."
+    import pandas as pd
+    table = pd.DataFrame.from_dict({name: dict(r.values.mean()) | r.lists for name,r in rankings.items()}, orient='index')
+    table.attrs['protocol'] = next(iter(rankings.values())).about
+    return table
+
+# %% ../nbs/20_evaluation.ipynb #3c46e7d9
+def short_row(
+    r:Ranking, # one scorer
+    ks:list, # lengths of the lists
+)->dict: # column -> value
+    "Hit rate, NDCG and how many different films."
+    row = {}
+    for k in ks:
+        for m in (f'HR@{k}',f'NDCG@{k}'): row |= {m: r.values[m].mean(), f'{m} s.e.': r.values[m].sem()}
+    d = diversity(r.ranked)
+    return row | {'distinct @1': d['distinct_1'], f'distinct @{ks[-1]}': d['distinct_k'], 'share of top film': d['top_share'], 'entropy (bits)': d['entropy']}
+
+# %% ../nbs/20_evaluation.ipynb #b4eb91fc
 def rank_table(
     scorers:dict, # name -> scorer
     queries:Queries, # who asks
-    k:int=10, # length of the lists
-)->pd.DataFrame: # a row a scorer
+    k=10, # length of the lists, a number or several
+)->pd.DataFrame: # a row a scorer; the protocol in `attrs`
     "Ranking and diversity of several scorers on the same questions."
     import pandas as pd
-    rows = {}
-    for name,scorer in scorers.items():
-        ranked = recommend_all(scorer, queries, k)
-        hit,gain = hit_rate(ranked, queries.target),ndcg(ranked, queries.target)
-        error = lambda x: x.std().item()/math.sqrt(len(x)) if len(x)>1 else math.nan
-        d = diversity(ranked)
-        rows[name] = {f'HR@{k}': hit.mean().item(), f'HR@{k} s.e.': error(hit), f'NDCG@{k}': gain.mean().item(), f'NDCG@{k} s.e.': error(gain),
-                      'distinct @1': d['distinct_1'], f'distinct @{k}': d['distinct_k'], 'share of top film': d['top_share'], 'entropy (bits)': d['entropy']}
-    return pd.DataFrame.from_dict(rows, orient='index')
+    table = pd.DataFrame.from_dict({name: short_row(measure(scorer, queries, k), cutoffs(k)) for name,scorer in scorers.items()}, orient='index')
+    table.attrs['protocol'] = queries.about
+    return table
 
 # %% ../nbs/20_evaluation.ipynb #2ac1aef8
 def discounted_returns(
