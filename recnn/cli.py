@@ -4,24 +4,24 @@
 
 # %% ../nbs/22_cli.ipynb #0b6b691a
 from __future__ import annotations
-import argparse, csv, sys, time
+import argparse, sys, time
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from . import __version__
-from .ratings import atomic_write
 
 # %% auto #0
-__all__ = ['COMMANDS', 'ARGUMENTS', 'agents', 'load_agent', 'make_config', 'names_file', 'movielens', 'read_log', 'prepare',
-           'embed', 'open_data', 'write_log', 'train', 'evaluate', 'show', 'recommend', 'tell_users', 'demo_report',
-           'demo', 'make_parser', 'run', 'main']
+__all__ = ['AGENTS', 'DEFAULT', 'COMMANDS', 'ARGUMENTS', 'agents', 'load_agent', 'make_config', 'names_file', 'movielens',
+           'read_log', 'prepare', 'embed', 'open_data', 'train', 'evaluate', 'show', 'recommend', 'tell_users',
+           'demo_report', 'demo', 'make_parser', 'run', 'main']
 
 # %% ../nbs/22_cli.ipynb #dc075547
+AGENTS = dict(ddpg=('ddpg','DDPG',1000), td3=('td3','TD3',1000), td3bc=('offline','TD3BC',1000), bc=('discrete','BehaviourCloning',300),
+              iql=('discrete','IQL',300), td3films=('discrete','TD3Films',300), topk=('discrete','TopKReinforce',300)) # module, class, updates
+DEFAULT = 'iql' # by the rule of Agents over films, Which agent by default
 def agents()->dict: # name on the command line -> class
     "The algorithms that can be trained."
-    from recnn.ddpg import DDPG
-    from recnn.offline import TD3BC
-    from recnn.td3 import TD3
-    return dict(ddpg=DDPG, td3=TD3, td3bc=TD3BC)
+    return {name: getattr(import_module(f'recnn.{module}'), cls) for name,(module,cls,_) in AGENTS.items()}
 
 # %% ../nbs/22_cli.ipynb #9febe44d
 def load_agent(
@@ -98,7 +98,7 @@ def embed(args)->None:
     if args.movies is None: movies = load_sample()[1]
     else: movies = read_movielens(args.movies)[1] if movielens(args.movies) else read_movies(args.movies, ids=ids)
     log = training_log(open_arrays(args.data)[0]) if args.data else None
-    if args.data and args.vectors=='merged': embeddings = embed_films(movies, log, dim=args.dim, seed=args.seed, model=args.model, device=args.device)
+    if args.data and args.vectors=='merged': embeddings = embed_films(movies, log, dim=args.dim, popularity=1/args.dim, seed=args.seed, model=args.model, device=args.device)
     else: embeddings = embed_movies(movies, None if log is None else log.item_id.unique(), args.dim, args.model, args.device)
     save_embeddings(embeddings, args.out)
     print(f'{args.out}: {len(embeddings):,} films as {embeddings.dim} numbers')
@@ -110,13 +110,6 @@ def open_data(args): # the data set with its embeddings
     from recnn.embeddings import load_embeddings
     return TransitionDataset(args.data, load_embeddings(args.embeddings), args.device)
 
-# %% ../nbs/22_cli.ipynb #e2018525
-def write_log(log, path): # rows as from `fit`, CSV file
-    "Write a training log as CSV."
-    names = list(dict.fromkeys(k for row in log for k in row))
-    with atomic_write(path) as part, open(part, 'w', newline='') as f:
-        writer = csv.DictWriter(f, names); writer.writeheader(); writer.writerows(log)
-
 # %% ../nbs/22_cli.ipynb #e5a22582
 def train(args)->list: # the log of `fit`
     "Train one agent and save it."
@@ -126,10 +119,10 @@ def train(args)->list: # the log of `fit`
     train,valid = whole.part('train'),whole.part('valid')
     config = make_config(cls, args.set, frame_size=whole.frame_size, embed_dim=whole.embeddings.dim)
     agent = cls(config, args.seed, args.device)
-    log = fit(agent, train, args.updates, args.seed, out.with_suffix('.checkpoint'), desc=args.agent,
-              evaluate=Watch(valid) if len(valid) else None, evaluate_every=max(args.updates//20, 1))
+    updates = args.updates or AGENTS[args.agent][2]
+    log = fit(agent, train, updates, args.seed, out.with_suffix('.checkpoint'), desc=args.agent, log_file=out.with_name(f'{out.stem}-log.csv'),
+              evaluate=Watch(valid) if len(valid) else None, evaluate_every=max(updates//20, 1))
     agent.save(out)
-    write_log(log, out.with_name(f'{out.stem}-log.csv'))
     print(f'{out}: {cls.__name__} after {agent.n_updates:,} updates; losses and values in {out.stem}-log.csv')
     return log
 
@@ -208,7 +201,7 @@ def demo_report(args, found, logs, titles)->Path: # the page
 def demo(args)->None:
     "The whole way, from a log to titles and a report."
     from recnn.ratings import IdMaps
-    begin,out,names = time.time(),Path(args.out),['ddpg','td3','td3bc']
+    begin,out,names = time.time(),Path(args.out),['ddpg','td3',DEFAULT]
     if movielens(args.ratings) and args.movies is None: args.movies = args.ratings
     if (args.ratings is None)!=(args.movies is None): raise ValueError('give both --ratings and --movies, or neither for the bundled sample')
     data,films = out/'data.hdf5',out/'films.safetensors'
@@ -217,7 +210,7 @@ def demo(args)->None:
     print('1/5  ratings to windows'); step('prepare', *log, '--out', data, '--frame-size', args.frame_size)
     print('2/5  films to vectors'); step('embed', *(['--movies', args.movies] if args.movies else []), '--data', data, '--out', films, '--dim', args.dim)
     print('3/5  training'); common = ['--data', data, '--embeddings', films]
-    logs = {n: step('train', '--agent', n, *common, '--out', out/f'{n}.safetensors', '--updates', args.updates) for n in names}
+    logs = {n: step('train', '--agent', n, *common, '--out', out/f'{n}.safetensors', *(['--updates', args.updates] if args.updates else [])) for n in names}
     print('4/5  evaluation'); found = step('evaluate', *common, *(out/f'{n}.safetensors' for n in names), '--out', out/'ranking.csv')
     print('\n5/5  recommendations'); ids = IdMaps.load(names_file(data)) if names_file(data).exists() else IdMaps()
     titles = tell_users(args, found, read_log(args, ids), names[-1])
@@ -246,14 +239,14 @@ ARGUMENTS = {
     'vectors': dict(flag='--vectors', choices=['merged','text'], default='merged', help='what the vectors of --data are made of (default: %(default)s)'),
     'data': dict(flag='--data', metavar='FILE', required=True, help='data set of `recnn prepare`'),
     'embeddings': dict(flag='--embeddings', metavar='FILE', required=True, help='films of `recnn embed`'),
-    'agent-name': dict(flag='--agent', choices=['ddpg','td3','td3bc'], default='td3bc', help='algorithm (default: %(default)s)'),
+    'agent-name': dict(flag='--agent', choices=list(AGENTS), default=DEFAULT, help='algorithm (default: %(default)s)'),
     'agent-file': dict(flag='--agent', metavar='FILE', required=True, help='agent of `recnn train`'),
     'agents': dict(flag='agents', nargs='+', metavar='AGENT', help='files of `recnn train`'),
     'out?': dict(flag='--out', metavar='FILE', help='write the table to this CSV file as well'),
     'report': dict(flag='--report', default='report', metavar='FOLDER', help='where index.html goes (default: %(default)s)'),
     'frame-size': dict(flag='--frame-size', type=int, default=10, metavar='T', help='films in a state (default: %(default)s)'),
     'dim': dict(flag='--dim', type=int, default=128, metavar='D', help='numbers a film (default: %(default)s)'),
-    'updates': dict(flag='--updates', type=int, default=2000, metavar='N', help='updates of each agent (default: %(default)s)'),
+    'updates': dict(flag='--updates', type=int, metavar='N', help="updates (default: each algorithm's own, 300 to 1000)"),
     'users': dict(flag='--users', type=int, default=3, metavar='N', help='held-out users to show titles for (default: %(default)s)'),
     'valid': dict(flag='--valid', type=float, default=.1, metavar='SHARE', help='users to choose on (default: %(default)s)'),
     'test': dict(flag='--test', type=float, default=.2, metavar='SHARE', help='users to report on (default: %(default)s)'),
