@@ -32,6 +32,7 @@ CONDITIONS = {  # one change each to a DDPG with popularity among the numbers of
     "gamma 0.99": dict(gamma=.99),
     "500 steps of pre-training": dict(pretrain=500),
     "tau 0.05": dict(tau=.05),
+    "target within 50": dict(target_clip=50.),
     "actor_lr 1e-5": dict(actor_lr=1e-5),
     "actor_lr 1e-3": dict(actor_lr=1e-3),
     "vectors without popularity": dict(vectors="histories"),

@@ -10,32 +10,39 @@ from .dataset import Batch
 from .training import ActorCritic, ActorCriticConfig, critic_step, move_targets, not_done, policy_step
 
 # %% auto #0
-__all__ = ['ddpg_target', 'DDPGConfig', 'DDPG']
+__all__ = ['DDPGConfig', 'ddpg_target', 'DDPG']
+
+# %% ../nbs/12_ddpg.ipynb #c1d82a08
+@dataclass(frozen=True)
+class DDPGConfig(ActorCriticConfig):
+    "What DDPG adds to what all actor-critic agents have."
+    target_clip:float|None=None # largest size of y, such as the largest reward/(1-gamma); None: no limit, as in the paper
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.target_clip is not None and not self.target_clip>0: raise ValueError(f'target_clip must be positive or None, got {self.target_clip}')
 
 # %% ../nbs/12_ddpg.ipynb #c3e806b8
 @torch.no_grad()
 def ddpg_target(
-    agent:ActorCritic, # its targets, gamma and end_is_terminal are read
+    agent:ActorCritic, # its targets, gamma, end_is_terminal and target_clip are read
     batch:Batch, # transitions
 )->torch.Tensor: # [B]
     "Reward plus discounted value of the target policy's next action."
+    c = agent.config
     next_action = agent.actor_target(batch.next_state)
     next_q = agent.critic_target(batch.next_state, next_action)[0]
-    return batch.reward + agent.config.gamma*not_done(batch, agent.config.end_is_terminal)*next_q
-
-# %% ../nbs/12_ddpg.ipynb #57e4a3bc
-@dataclass(frozen=True)
-class DDPGConfig(ActorCriticConfig):
-    "DDPG has nothing to configure beyond what all actor-critic agents have."
+    y = batch.reward + c.gamma*not_done(batch, c.end_is_terminal)*next_q # (1)
+    return y if c.target_clip is None else y.clamp(-c.target_clip, c.target_clip)
 
 # %% ../nbs/12_ddpg.ipynb #b1381619
 class DDPG(ActorCritic):
     "Deep deterministic policy gradient (Lillicrap et al. 2016, Alg. 1) on a fixed log."
     config_class = DDPGConfig
-    def update_critic(self, batch): return critic_step(self, batch, ddpg_target(self, batch))
-    def update_actor(self, batch): return policy_step(self, batch)
+    def update_critic(self, batch): return critic_step(self, batch, ddpg_target(self, batch)) # (2)
+    def update_actor(self, batch): return policy_step(self, batch) # (3)
     def update(self, batch):
         logs = self.update_critic(batch) | self.update_actor(batch)
-        move_targets(self)
+        move_targets(self) # (4)
         self.n_updates += 1
         return logs
