@@ -97,15 +97,16 @@ class SequentialKNNScorer:
         window:int=5, # w, places within which a film follows
         last:int|None=None, # films of the state that count; all T when absent
     ):
-        from scipy.sparse import coo_array
+        from scipy.sparse import coo_array, csr_array
         if window<1: raise ValueError(f'window must be at least 1, got {window}')
         if last is not None and not 1<=last<=train.frame_size: raise ValueError(f'last must lie in [1,{train.frame_size}], the films of a state, got {last}')
         self.films,self.last,n = known_films(train),last,len(train.embeddings)
         history = train.histories()
         film,user = np.concatenate(history),np.repeat(np.arange(len(history)), [len(h) for h in history])
-        near = [(d, np.flatnonzero(user[d:]==user[:-d])) for d in range(1, min(window, len(film)-1)+1)]
-        before,after,weight = (np.concatenate(x) for x in zip(*((film[i], film[i+d], np.full(len(i), 1/d, 'float32')) for d,i in near)))
-        self.follows = coo_array((weight, (before,after)), shape=(n,n)).tocsr() # [N,N]: row i holds what followed film i
+        self.follows = csr_array((n,n), dtype='float32') # [N,N]: row i holds what followed film i
+        for d in range(1, window+1):
+            at = np.flatnonzero(user[d:]==user[:-d])
+            self.follows = self.follows + coo_array((np.full(len(at), 1/d, 'float32'), (film[at],film[at+d])), shape=(n,n)).tocsr()
 
     def __call__(self, queries):
         from scipy.sparse import csr_array
