@@ -1,0 +1,109 @@
+"""How well the baselines of recnn.baselines rank, chosen on validation questions, beside popularity and item-kNN.
+
+    python bench/baselines.py --data sample ml-latest-small-folder             the table
+    python bench/baselines.py --agents EASE ALS --protocols everyone           some rows anew
+
+Writes bench/results/baselines.json after each row; rows that are not made anew stay. Each row names its commit. The logs and
+questions are those of bench/agents_quality.py, so that the rows can stand in one table with the agents'.
+
+Ratings of one second stand in the order of the file, which is that of film ids: a model of the order can learn that, and it is
+no taste. `NDCG@10 alone` therefore leaves out the users whose last film shares its second with the film before.
+
+Each baseline tries its candidates on the validation part (everyone: the last film but one; held out: validation users) with
+the first seed, and the best by NDCG@10 is measured on the test part with all seeds. Sequence models train there for as many
+epochs as were best in validation.
+"""
+import argparse, json, os, sys, tempfile, time
+from dataclasses import replace
+from pathlib import Path
+
+os.environ["RECNN_PROGRESS"] = "0"
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import numpy as np
+import torch
+
+from agents_quality import everyone, film_vectors, held_out, open_log
+from recnn.baselines import ALSScorer, EASEScorer, RecentPopularityScorer, SequenceConfig, SequentialKNNScorer, fit_sequence
+from recnn.dataset import TransitionDataset, build_dataset
+from recnn.evaluation import ItemKNNScorer, PopularityScorer, diversity, hit_rate, last_out, ndcg, recommend_all
+from record import RESULTS, commit, machine
+
+torch.set_num_threads(1)
+SASREC = SequenceConfig()
+SEQUENCE = {"SASRec style": SASREC, "GRU4Rec style": replace(SASREC, encoder="gru"), "SASRec style, tuned vectors": replace(SASREC, vectors="tuned")}
+CANDIDATES = {  # name: function of training windows, those who ask, seed and a setting; settings; whether the seed matters
+    "popularity": (lambda t, a, s: PopularityScorer(t), [{}], False),
+    "recent popularity": (lambda t, a, s, **c: RecentPopularityScorer(t, ask=a, **c), [dict(days=d) for d in (30, 365, 3650)], False),
+    "item-kNN": (lambda t, a, s, **c: ItemKNNScorer(t, **c), [dict(shrink=x) for x in (0., 10.)], False),
+    "sequential kNN": (lambda t, a, s, **c: SequentialKNNScorer(t, **c), [dict(window=w) for w in (2, 5, 10)], False),
+    "EASE": (lambda t, a, s, **c: EASEScorer(t, **c), [dict(l2=x) for x in (100., 300., 1000.)], False),
+    "ALS": (lambda t, a, s, **c: ALSScorer(t, seed=s, **c), [dict(factors=f, alpha=a) for f in (32, 64) for a in (3., 10.)], True),
+    **{n: (None, [{}], True) for n in SEQUENCE},
+}
+
+
+def figures(scorer, questions):
+    "Ranking over all users, and over those whose last film has a second of its own."
+    queries, alone = questions
+    ranked = recommend_all(scorer, queries)
+    gain, d = ndcg(ranked, queries.target), diversity(ranked)
+    return {"HR@10": hit_rate(ranked, queries.target).mean().item(), "NDCG@10": gain.mean().item(), "NDCG@10 alone": gain[alone].mean().item(),
+            "distinct @1": d["distinct_1"], "distinct @10": d["distinct_k"], "share of top film": d["top_share"], "entropy (bits)": d["entropy"]}
+
+
+def choose(name, learn, queries, ask, args):
+    "The best candidate on validation questions, and its figures."
+    make, settings, _ = CANDIDATES[name]
+    if make is None:
+        model, log = fit_sequence(learn, SEQUENCE[name], args.seeds[0], args.epochs, queries[0])
+        epochs = int(np.argmax([r["ndcg"] for r in log if "ndcg" in r])) + 1
+        return dict(epochs=epochs), figures(model, queries)
+    tried = [(c, figures(make(learn, ask, args.seeds[0], **c), queries)) for c in settings]
+    return max(tried, key=lambda x: x[1]["NDCG@10"])
+
+
+def open_part(ratings, ids, titles, protocol, part, folder):
+    logs = (everyone if protocol == "everyone" else held_out)(ratings, part)
+    films = film_vectors(logs[0], ids, titles)  # made of the ratings that are learnt from
+    for name, log in zip(("learn", "ask"), logs): build_dataset(log, folder / f"{name}.hdf5")
+    learn, ask = (TransitionDataset(folder / f"{name}.hdf5", films) for name in ("learn", "ask"))
+    queries, log = last_out(ask), logs[1]
+    tied = log.user_id[(log.timestamp.diff() == 0) & (log.user_id.diff() == 0) & ~log.duplicated("user_id", keep="last")]
+    return learn, ask, (queries, torch.from_numpy(~np.isin(queries.user_id, tied)))
+
+
+def measure(data, protocol, args, add):
+    ratings, ids, titles = open_log(data)
+    with tempfile.TemporaryDirectory() as a, tempfile.TemporaryDirectory() as b:
+        (vl, va, vq), (tl, ta, tq) = (open_part(ratings, ids, titles, protocol, part, Path(f)) for part, f in (("valid", a), ("test", b)))
+        for name in args.agents:
+            make, _, seeded = CANDIDATES[name]
+            chosen, row = choose(name, vl, vq, va, args)
+            add(data=Path(data).name, protocol=protocol, part="valid", agent=name, seed=args.seeds[0], users=len(vq[0]), **row, chosen=chosen)
+            for seed in args.seeds if seeded else args.seeds[:1]:
+                start = time.process_time()
+                scorer = make(tl, ta, seed, **chosen) if make else fit_sequence(tl, SEQUENCE[name], seed, chosen["epochs"])[0]
+                seconds = round(time.process_time() - start, 1)  # of one core
+                add(data=Path(data).name, protocol=protocol, part="test", agent=name, seed=seed, users=len(tq[0]), **figures(scorer, tq), seconds=seconds, chosen=chosen)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", nargs="+", default=["sample"], help="'sample' or folders with ratings.csv and movies.csv")
+    parser.add_argument("--protocols", nargs="+", choices=["everyone", "held out"], default=["everyone", "held out"])
+    parser.add_argument("--agents", nargs="+", choices=list(CANDIDATES), default=list(CANDIDATES))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, default=12, help="of a sequence model, at most")
+    parser.add_argument("--out", default="baselines", help="name below bench/results to write")
+    args = parser.parse_args()
+    path, now = RESULTS / f"{args.out}.json", commit()
+    head, rows = dict(machine=machine()), json.loads(path.read_text())["rows"] if path.is_file() else []
+    def add(**row):
+        rows[:] = [r for r in rows if any(r[k] != row[k] for k in ("data", "protocol", "part", "agent", "seed"))]
+        rows.append({k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()} | dict(commit=now)); print(json.dumps(rows[-1]), flush=True)
+        path.write_text(json.dumps(head)[:-1] + ', "rows": [\n' + ",\n".join(map(json.dumps, rows)) + "\n]}\n")
+    for data in args.data:
+        for protocol in args.protocols: measure(data, protocol, args, add)
+
+
+if __name__ == "__main__": main()
