@@ -113,7 +113,7 @@ def write_map(vectors, ratings, n=3000):
     "Places of the most rated films in two dimensions."
     ids, matrix = vectors["merged"]
     some = np.isin(ids, ratings.item_id.value_counts().index[:n])
-    x, y = learn_umap(matrix[some], 2, False, 0, neighbors=15, min_dist=.3)["places"].T
+    x, y = learn_umap(matrix[some], 2, False, 0, neighbors=25, min_dist=.15)["places"].T
     pd.DataFrame(dict(item_id=ids[some], x=x.round(2), y=y.round(2))).to_csv(RESULTS / "film_map.csv", index=False)
 
 
