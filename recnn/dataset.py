@@ -4,7 +4,7 @@
 
 # %% ../nbs/04_dataset.ipynb #74a319ef
 from __future__ import annotations
-import errno, hashlib, mmap, os, shutil, sys
+import errno, hashlib, json, mmap, os, shutil, sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -120,15 +120,19 @@ def _put(
             while len(left): left = left[out.write(left):]
 
 # %% ../nbs/04_dataset.ipynb #bcbc5d36
-def _digest(x:np.ndarray)->bytes: # SHA-256 of the values
+def _digest(x:np.ndarray)->bytes: # SHA-256 of type and values
     "Checksum of a piece."
-    return hashlib.sha256(memoryview(np.ascontiguousarray(x)).cast('B')).digest()
+    digest = hashlib.sha256(x.dtype.str.encode())
+    digest.update(memoryview(np.ascontiguousarray(x)).cast('B'))
+    return digest.digest()
 
 def _combine(
     digests:list, # for each piece of rows, key -> checksum
+    attrs:dict, # of the file; where the log came from plays no part
 )->str: # SHA-256 as 64 hexadecimal digits
-    "Checksum of all pieces, by key, then row."
-    return hashlib.sha256(b''.join(key.encode()+d[key] for key in KEYS for d in digests if key in d)).hexdigest()
+    "Checksum of all pieces, by key, then row, and of the attributes."
+    words = json.dumps({k: getattr(v, 'tolist', lambda: v)() for k,v in sorted(attrs.items()) if k not in ('sha256','source')})
+    return hashlib.sha256(b''.join(key.encode()+d[key] for key in KEYS for d in digests if key in d)+words.encode()).hexdigest()
 
 # %% ../nbs/04_dataset.ipynb #312b44df
 def _fill(
@@ -136,7 +140,7 @@ def _fill(
     places:dict, # key -> place of the first byte, None where compressed
     cut, # function of rows a to b: key -> array
     n:int, # rows of the longest array
-)->str: # checksum of keys and values
+)->list: # for each piece, key -> checksum
     "Write all arrays."
     import h5py
     compressed = None in places.values()
@@ -147,8 +151,8 @@ def _fill(
         else: _put(path, [(x, places[key]+a*(x.nbytes//len(x))) for key,x in pieces.items()])
         return {key: _digest(x) for key,x in pieces.items()}
     if compressed:
-        with h5py.File(path, 'a') as out: return _combine([write(a, out) for a in range(0, n, PIECE)])
-    with ThreadPoolExecutor(os.cpu_count()) as pool: return _combine(list(pool.map(write, range(0, n, PIECE))))
+        with h5py.File(path, 'a') as out: return [write(a, out) for a in range(0, n, PIECE)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool: return list(pool.map(write, range(0, n, PIECE)))
 
 # %% ../nbs/04_dataset.ipynb #a1a9f96d
 def _room(
@@ -220,10 +224,9 @@ def build_dataset(
     if not compression: _room(path, sum(np.dtype(t).itemsize*int(np.prod(shape)) for shape,t in shapes.values()))
     try:
         with atomic_write(path) as tmp:
-            sha256 = _fill(tmp, _lay_out(tmp, shapes, compression), cut, max(counts['n_rows'], counts['n_items']))
-            with h5py.File(tmp, 'a') as f:
-                f.attrs.update(format=FORMAT, version=VERSION, frame_size=frame_size, source=str(source), reward_shift=shift, reward_scale=scale,
-                               sha256=sha256, **counts)
+            digests = _fill(tmp, _lay_out(tmp, shapes, compression), cut, max(counts['n_rows'], counts['n_items']))
+            attrs = dict(format=FORMAT, version=VERSION, frame_size=frame_size, source=str(source), reward_shift=float(shift), reward_scale=float(scale), **counts)
+            with h5py.File(tmp, 'a') as f: f.attrs.update(attrs, sha256=_combine(digests, attrs))
     except (OSError, RuntimeError) as e: raise OSError(getattr(e, 'errno', None) or errno.EIO, f'{path}: cannot be written ({e}); what was there before stays') from e
     return counts
 
@@ -272,28 +275,30 @@ def open_arrays(
     if not path.is_file(): raise FileNotFoundError(f'{path}: no such file; write one with `recnn prepare`')
     try:
         with h5py.File(path, 'r') as f:
-            attrs = dict(f.attrs)
-            if attrs.get('format')!=FORMAT: raise ValueError(f'{path}: an HDF5 file, but not one of transitions (keys {list(f)[:5]}); {again}')
-            if attrs['version']!=VERSION: raise ValueError(f'{path}: version {attrs["version"]}, this recnn reads version {VERSION}; {again}')
-            missing = set(KEYS)-set(f)
-            if missing: raise ValueError(f'{path}: {sorted(missing)} missing; {again}')
-            arrays = {key: _open_array(f[key], path) for key in KEYS}
-    except (OSError, RuntimeError) as e: raise ValueError(f'{path}: no HDF5 file, or a broken one ({e}); {again}') from e
+            attrs,names = dict(f.attrs),set(f)
+            ours = attrs.get('format')==FORMAT and attrs.get('version')==VERSION
+            arrays = {key: _open_array(f[key], path) for key in KEYS if key in names} if ours else {}
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError, AttributeError) as e: raise ValueError(f'{path}: no HDF5 file, or a broken one ({e}); {again}') from e
+    if attrs.get('format')!=FORMAT: raise ValueError(f'{path}: an HDF5 file, but not one of transitions (keys {sorted(names)[:5]}); {again}')
+    if not ours: raise ValueError(f'{path}: version {attrs.get("version")}, this recnn reads version {VERSION}; {again}')
+    missing = set(KEYS)-names | {'n_rows','n_items','frame_size','sha256'}-set(attrs)
+    if missing: raise ValueError(f'{path}: {sorted(missing)} missing; {again}')
     n,width = int(attrs['n_rows']),int(attrs['frame_size'])+1
     for key,x in arrays.items():
         want = (n,width) if key in ('movies','ratings') else (int(attrs['n_items']) if key=='item_id' else n,)
         if x.shape!=want: raise ValueError(f'{path}: {key} has shape {x.shape}, its attributes say {want}; {again}')
     if verify or (verify is None and path.stat().st_size<=100e6):
-        if content_hash(arrays)!=attrs['sha256']: raise ValueError(f'{path}: the content is not what was written (checksum differs); {again}')
+        if content_hash(arrays, attrs)!=attrs['sha256']: raise ValueError(f'{path}: the content is not what was written (checksum differs); {again}')
     return arrays,attrs
 
 # %% ../nbs/04_dataset.ipynb #fbdcb9c3
 def content_hash(
     arrays:dict, # as from `open_arrays`
+    attrs:dict, # as from `open_arrays`
 )->str: # SHA-256 as 64 hexadecimal digits
-    "Checksum of names and values of all arrays, the same for the same content."
+    "Checksum of all arrays and attributes, the same for the same content."
     def digests(a): return {key: _digest(x[a:a+PIECE]) for key,x in arrays.items() if a<len(x)}
-    with ThreadPoolExecutor(os.cpu_count()) as pool: return _combine(list(pool.map(digests, range(0, max(map(len, arrays.values())), PIECE))))
+    with ThreadPoolExecutor(os.cpu_count()) as pool: return _combine(list(pool.map(digests, range(0, max(map(len, arrays.values())), PIECE))), attrs)
 
 # %% ../nbs/04_dataset.ipynb #d07cab99
 class BufferPool:
@@ -485,15 +490,16 @@ def batches(
     if per_epoch==0: raise ValueError(f'{self.path}: no window in this part of the data set')
     epoch,skip = divmod(start, per_epoch)
     stretch = min(RELEASE, shuffle*GROUP) if shuffle else RELEASE
+    subset = None if self.subset is None else self.subset.to(self.device)
     while epochs is None or epoch<epochs:
-        if shuffle is True: order = torch.randperm(len(self), generator=_generator(seed, epoch), dtype=torch.int32)
+        if shuffle is True: order = torch.randperm(len(self), generator=_generator(seed, epoch), dtype=torch.int32).to(self.device)
         else: order = BlockOrder(len(self), shuffle, GROUP, (seed,epoch)) if shuffle else None
         for i in range(skip, per_epoch):
             if shuffle is not True and i*batch_size//stretch!=(i-1)*batch_size//stretch: self.release()
             if i%workers!=worker: continue
             rows = slice(i*batch_size, min((i+1)*batch_size, len(self)))
             if order is not None: rows = order[rows]
-            yield self.windows(rows if self.subset is None else self.subset[rows])
+            yield self.windows(rows if subset is None else _take(subset, rows))
         epoch,skip = epoch+1,0
 
 # %% ../nbs/04_dataset.ipynb #2fd9a9e0
