@@ -46,7 +46,7 @@ AGENTS = {  # name: class, configuration, updates
 }
 
 
-def film_vectors(log, movies, cache=None, dim=128):
+def film_vectors(log, movies, cache=None, dim=64):
     "As in `recnn embed`: text, histories and metadata merged, popularity as one more whitened number."
     return embed_films(movies, log, dim=dim, popularity=1 / dim, cache=cache)
 

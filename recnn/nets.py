@@ -12,21 +12,36 @@ import torch.nn.functional as F
 from .ratings import atomic_write
 
 # %% auto #0
-__all__ = ['ENCODERS', 'init_weights', 'FlatEncoder', 'draw_uniform', 'GRUEncoder', 'check_frame', 'TransformerBlock',
-           'TransformerEncoder', 'make_encoder', 'save_encoder', 'load_encoder', 'use_encoder', 'Actor', 'TwinLinear',
-           'Critic', 'soft_update']
+__all__ = ['ENCODERS', 'WideLinear', 'init_weights', 'FlatEncoder', 'draw_uniform', 'GRUEncoder', 'check_frame',
+           'TransformerBlock', 'TransformerEncoder', 'make_encoder', 'save_encoder', 'load_encoder', 'use_encoder',
+           'Actor', 'TwinLinear', 'Critic', 'soft_update']
+
+# %% ../nbs/10_nets.ipynb #0069dfe3
+class WideLinear(nn.Module):
+    "A linear layer whose weight is [in,out]: [B,in] to [B,out]."
+    def __init__(self,
+        in_features:int, # inputs
+        out_features:int, # outputs
+    ):
+        super().__init__()
+        self.in_features = in_features
+        self.weight = nn.Parameter(torch.empty(in_features, out_features))
+        self.bias = nn.Parameter(torch.empty(out_features))
+
+    def forward(self, x): return torch.addmm(self.bias, x, self.weight)
 
 # %% ../nbs/10_nets.ipynb #f6d814fe
 @torch.no_grad()
 def init_weights(
-    layers:list, # `nn.Linear` or `TwinLinear` layers in the order of the forward pass
+    layers:list, # `nn.Linear`, `WideLinear` or `TwinLinear` layers in the order of the forward pass
     generator:torch.Generator, # source of every random number
     last:float=3e-3, # half width of the last layer's range
 )->None:
     "Draw all weights and biases of `layers` as in Lillicrap et al. 2016, section 7."
     for layer in layers:
         bound = last if layer is layers[-1] else 1/math.sqrt(layer.in_features)
-        for p in (layer.weight, layer.bias): p.uniform_(-bound, bound, generator=generator)
+        weight = layer.weight.T if isinstance(layer, WideLinear) else layer.weight # the same draws as for `nn.Linear`
+        for p in (weight, layer.bias): p.copy_(torch.empty(p.shape).uniform_(-bound, bound, generator=generator))
 
 # %% ../nbs/10_nets.ipynb #b02efdcf
 class FlatEncoder(nn.Module):
@@ -196,7 +211,7 @@ class Actor(nn.Module):
         self.bound = bound
         self.max_action = max_action or (math.sqrt(embed_dim) if bound=='sphere' else 3.)
         use_encoder(self, encoder or FlatEncoder(frame_size, embed_dim), borrowed)
-        self.l1 = nn.Linear(self.encoder.out_features, hidden)
+        self.l1 = WideLinear(self.encoder.out_features, hidden)
         self.l2 = nn.Linear(hidden, hidden)
         self.l3 = nn.Linear(hidden, embed_dim)
         init_weights([self.l1,self.l2,self.l3], generator or torch.Generator().manual_seed(0))
@@ -242,7 +257,7 @@ class Critic(nn.Module):
         super().__init__()
         self.n_critics,self.takes_action = n_critics,takes_action
         use_encoder(self, encoder or FlatEncoder(frame_size, embed_dim), borrowed)
-        self.l1 = nn.Linear(self.encoder.out_features + embed_dim*takes_action, n_critics*hidden)
+        self.l1 = WideLinear(self.encoder.out_features + embed_dim*takes_action, n_critics*hidden)
         self.l2 = TwinLinear(n_critics, hidden, hidden)
         self.l3 = TwinLinear(n_critics, hidden, 1)
         init_weights([self.l1,self.l2,self.l3], generator or torch.Generator().manual_seed(0))
@@ -256,8 +271,8 @@ class Critic(nn.Module):
 
     def first(self, state, action): # the first critic alone, [B]; only the action's share of the first layer is differentiated
         h,n = self.l2.weight.shape[1],self.encoder.out_features
-        of_state = F.linear(self.encoder(state).detach(), self.l1.weight[:h,:n], self.l1.bias[:h])
-        x = F.relu(torch.addmm(of_state, action, self.l1.weight[:h,n:].T))
+        of_state = torch.addmm(self.l1.bias[:h], self.encoder(state).detach(), self.l1.weight[:n,:h])
+        x = F.relu(torch.addmm(of_state, action, self.l1.weight[n:,:h]))
         x = F.relu(torch.addmm(self.l2.bias[0], x, self.l2.weight[0]))
         return torch.addmm(self.l3.bias[0], x, self.l3.weight[0]).squeeze(1)
 

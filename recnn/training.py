@@ -120,7 +120,7 @@ def actor_step(
 )->dict: # actor_loss
     "One step of the actor down its loss."
     weights = list(agent.actor.parameters())
-    for p,g in zip(weights, torch.autograd.grad(actor_loss, weights)): p.grad = g
+    for p,g in zip(weights, torch.autograd.grad(actor_loss, weights)): p.grad = g.contiguous() # as Adam's fused step takes it for granted
     agent.actor_optimizer.step()
     return dict(actor_loss=actor_loss.detach())
 
@@ -133,7 +133,7 @@ def policy_step(
     agent.actor.train()
     return actor_step(agent, -agent.critic.first(batch.state, agent.actor(batch.state)).mean())
 
-# %% ../nbs/11_training.ipynb #804d6937
+# %% ../nbs/11_training.ipynb #4dd3c2e1
 def clip_target(
     target_q:torch.Tensor, # [B]
     largest:float|None, # as `target_clip` of the configuration
@@ -408,7 +408,7 @@ class Best:
     def restore(self, agent): # put the best weights back
         for n,w in self.memory['weights'].items(): getattr(agent, n).load_state_dict(w)
 
-# %% ../nbs/11_training.ipynb #92372915
+# %% ../nbs/11_training.ipynb #c23b01fc
 def batch_rows(
     dataset:TransitionDataset, # windows that are learnt from
     batch_size:int, # B
@@ -419,12 +419,12 @@ def batch_rows(
     walk = copy(dataset); walk.windows = lambda rows: rows
     return next(walk.batches(batch_size, seed=seed, start=n, epochs=None))
 
-# %% ../nbs/11_training.ipynb #704db012
+# %% ../nbs/11_training.ipynb #8d6eb74d
 def check_losses(
     row:dict, # what `update` returned
     n:int, # which update it was
     rows, # function without arguments: rows of its batch
-    largest:float=1e12, # size of a loss that has exploded
+    largest:float=1e20, # size of a loss that has exploded: its square no longer fits 32 bits
 )->dict: # the same as floats
     "Numbers of a log row, or a `FloatingPointError`."
     row = {k: float(v) for k,v in row.items()}
