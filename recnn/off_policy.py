@@ -104,6 +104,7 @@ class EpsilonGreedy:
     def __call__(self, queries):
         scores = without_seen(self.scorer(queries), queries.seen)
         left = scores>-torch.inf
+        if left.sum(1).min()<self.k: raise ValueError(f'k={self.k}, but a user has only {left.sum(1).min()} films left unseen')
         p = self.epsilon*left/left.sum(1, keepdim=True)
         return p.scatter_add(1, scores.topk(self.k).indices, torch.full((len(p), self.k), (1-self.epsilon)/self.k)).log()
 
@@ -115,7 +116,8 @@ def agent_policy(
 )->Softmax:
     "An agent's distribution over films."
     scorer = AgentScorer(agent, embeddings)
-    return Softmax(scorer, temperature or (math.sqrt(embeddings.dim) if scorer.kind=='dot' else .1))
+    if temperature is None: temperature = math.sqrt(embeddings.dim) if scorer.kind=='dot' else .1
+    return Softmax(scorer, temperature)
 
 # %% ../nbs/20d_off_policy.ipynb #0da43dd5
 def in_blocks(
@@ -439,7 +441,7 @@ def off_policy_value(
     strict:bool=False, # raise a `ValueError` instead of a NaN
 )->dict[str,Estimate]: # one for each of `ESTIMATORS`
     "What a policy would earn over the horizon of the episodes."
-    if not 0<level<1: raise ValueError(f'level must lie in (0,1), got {level}')
+    if not 0<level<1 or n_boot<1: raise ValueError(f'level must lie in (0,1) and n_boot be at least 1, got {level} and {n_boot}')
     if learn.horizon!=ask.horizon: raise ValueError(f'learn has the horizon {learn.horizon}, ask has {ask.horizon}; cut one with `first`')
     ratio = ratios(policy, behaviour, ask)
     whole = lambda e: (*policy_features(policy, e),e.rewards)
