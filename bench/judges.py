@@ -5,7 +5,8 @@
 
 Writes bench/results/judges.json after each row, so that a run that is stopped leaves what it has; rows that are asked for again
 replace the old ones. Agents and film vectors learn from training users alone, and nothing is chosen here: updates and
-settings are the agents' defaults. All are asked by the same test users and judged as in `recnn.judges`.
+settings are the agents' defaults. All are asked by the same test users and judged as in `recnn.judges`;
+NDCG of each user and return of each session are kept, so that differences can be looked at in pairs.
 """
 import argparse, json, math, os, sys, tempfile, time
 from pathlib import Path
@@ -103,12 +104,14 @@ def main():
         def add(row):
             rows[:] = [r for r in rows if key(r) != key(row)] + [row | dict(commit=now)]
             path.write_text(json.dumps(head)[:-1] + ', "rows": [\n' + ",\n".join(map(json.dumps, rows)) + "\n]}\n")
-            print(json.dumps(rows[-1]), flush=True)
+            print(json.dumps({k: v for k, v in rows[-1].items() if k not in ("ndcg", "returns")}), flush=True)
         add(dict(name="(people)", kind="log", gamma=None, seed=0, **flat(people_row(judges))))
         for name, kind, gamma, seed, make in players(args, ds):
             start = time.process_time(); who = make(); made = time.process_time()
-            row = flat(judged_row(judges(who), judges.k, judges.level, judges.seed))
-            add(dict(name=name, kind=kind, gamma=gamma, seed=seed, fit_s=round(made - start, 1), judge_s=round(time.process_time() - made, 1), **row))
+            judged = judges(who)
+            row = flat(judged_row(judged, judges.k, judges.level, judges.seed))
+            each = dict(ndcg=judged.ranking.values[f"NDCG@{judges.k}"].round(4).tolist(), returns=judged.played.returns.tolist() if judged.played else [])
+            add(dict(name=name, kind=kind, gamma=gamma, seed=seed, fit_s=round(made - start, 1), judge_s=round(time.process_time() - made, 1), **row, **each))
 
 
 if __name__ == "__main__": main()
