@@ -12,8 +12,8 @@ from . import __version__
 
 # %% auto #0
 __all__ = ['AGENTS', 'DEFAULT', 'COMMANDS', 'ARGUMENTS', 'agents', 'load_agent', 'make_config', 'names_file', 'movielens',
-           'read_log', 'prepare', 'embed', 'open_data', 'train', 'evaluate', 'show', 'recommend', 'tell_users',
-           'demo_report', 'demo', 'make_parser', 'run', 'main']
+           'read_log', 'prepare', 'embed', 'open_data', 'train', 'ask_judges', 'evaluate', 'show', 'recommend',
+           'tell_users', 'demo_report', 'demo', 'make_parser', 'run', 'main']
 
 # %% ../nbs/22_cli.ipynb #dc075547
 AGENTS = dict(ddpg=('ddpg','DDPG',1000), td3=('td3','TD3',1000), td3bc=('offline','TD3BC',1000), bc=('discrete','BehaviourCloning',300),
@@ -126,23 +126,36 @@ def train(args)->list: # the log of `fit`
     print(f'{out}: {cls.__name__} after {agent.n_updates:,} updates; losses and values in {out.stem}-log.csv')
     return log
 
+# %% ../nbs/22_cli.ipynb #3eb9b9ce
+def ask_judges(args, data, players): # table as from `recnn.judges.evaluate`
+    "Put agents and baselines to all judges and print what they say."
+    import pandas as pd
+    from recnn.judges import Judges, evaluate as judge_all, short_table
+    table = judge_all(players, Judges(data, args.part, args.k, seed=args.seed))
+    print(f"\nAll judges; {table.attrs['protocol']}; in brackets: 95 % intervals")
+    with pd.option_context('display.width', 220, 'display.max_columns', 20, 'display.max_colwidth', 60): print(short_table(table))
+    return table
+
 # %% ../nbs/22_cli.ipynb #e412e9be
 def evaluate(args)->dict: # tables, and what else the report draws
-    "Print the tables of ranking and of values."
+    "Print the tables of ranking and of values, and with --judges that of all judges."
     import pandas as pd
+    from recnn.baselines import SequentialKNNScorer
     from recnn.evaluation import AgentScorer, ItemKNNScorer, PopularityScorer, RandomScorer, last_out, rank_table, value_table
     whole = open_data(args)
     train,part = whole.part('train'),whole.part(args.part)
     films,queries = train.embeddings,last_out(part)
     loaded = {Path(p).stem: load_agent(p) for p in args.agents}
-    scorers = {'random': RandomScorer(len(films), args.seed), 'popularity': PopularityScorer(train), 'item-kNN': ItemKNNScorer(train)}
+    scorers = {'random': RandomScorer(len(films), args.seed), 'popularity': PopularityScorer(train), 'item-kNN': ItemKNNScorer(train),
+               'sequential kNN': SequentialKNNScorer(train)}
     ranking = rank_table(scorers | {n: AgentScorer(a, films) for n,a in loaded.items()}, queries, args.k)
     values = value_table(loaded, part)
     print(f'\nLast film of {len(queries)} {args.part} users, all {len(films):,} films ranked, seen films left out; s.e.: standard error')
     with pd.option_context('display.width', 160, 'display.max_columns', 20, 'display.float_format', '{:.3f}'.format):
         print(ranking); print('\nQ against the discounted return of these users, and the shape of the actions'); print(values)
     if args.out: ranking.to_csv(args.out)
-    return dict(ranking=ranking, values=values, agents=loaded, queries=queries, embeddings=films)
+    judged = ask_judges(args, whole, scorers | loaded) if args.judges else None
+    return dict(ranking=ranking, values=values, judged=judged, agents=loaded, queries=queries, embeddings=films)
 
 # %% ../nbs/22_cli.ipynb #6771bc32
 def show(history, titles, shown, width=44)->str: # two columns as text
@@ -183,6 +196,7 @@ def tell_users(args, found, ratings, name): # DataFrames for the report; prints 
 # %% ../nbs/22_cli.ipynb #4bfd80a7
 def demo_report(args, found, logs, titles)->Path: # the page
     "Write the report of a demo."
+    from recnn.judges import plot_judges, short_table
     from recnn.report import plot_distances, plot_distinct, plot_training, plot_values, write_report
     films,queries = found['embeddings'],found['queries']
     points = {'real films': films.matrix[queries.target]} | {n: a.act(queries.state) for n,a in found['agents'].items()}
@@ -192,6 +206,8 @@ def demo_report(args, found, logs, titles)->Path: # the page
         'How many different films': ['An agent that found one way to please the critic recommends the same film to everybody.', plot_distinct(found['ranking'], len(queries))],
         'Q against reward': ['What the critic promises validation users, and the discounted return of what they went on to rate (dashed). Values above it are over-estimates.', plot_values(logs),
                              'The same on test users. Length, distance to the nearest film and distance between users describe the actions; the last row gives them for real films.', found['values']],
+        **({'All judges': ['Ranking, realism of actions and of recommended films, bias of Q, off-policy value, and the value of sessions with users learnt from the log; 95 % intervals in brackets. (people) is what the log itself does.',
+                           short_table(found['judged']), plot_judges(found['judged'])]} if found['judged'] is not None else {}),
         'Real and generated actions': ['Cosine distances of every two of 60 users: the films they went on to, then the actions of each agent. A dark square is one action for everybody.', plot_distances(points)],
         'Losses': [plot_training(logs)],
         'Recommended titles': titles})
@@ -211,7 +227,7 @@ def demo(args)->None:
     print('2/5  films to vectors'); step('embed', *(['--movies', args.movies] if args.movies else []), '--data', data, '--out', films, '--dim', args.dim)
     print('3/5  training'); common = ['--data', data, '--embeddings', films]
     logs = {n: step('train', '--agent', n, *common, '--out', out/f'{n}.safetensors', *(['--updates', args.updates] if args.updates else [])) for n in names}
-    print('4/5  evaluation'); found = step('evaluate', *common, *(out/f'{n}.safetensors' for n in names), '--out', out/'ranking.csv')
+    print('4/5  evaluation'); found = step('evaluate', *common, *(out/f'{n}.safetensors' for n in names), '--out', out/'ranking.csv', '--judges')
     print('\n5/5  recommendations'); ids = IdMaps.load(names_file(data)) if names_file(data).exists() else IdMaps()
     titles = tell_users(args, found, read_log(args, ids), names[-1])
     page = demo_report(args, found, logs, titles)
@@ -224,7 +240,7 @@ COMMANDS = dict(
     prepare=(prepare, 'write the static data set of a rating log', 'ratings columns low duplicates out=data.hdf5 frame-size valid test shift scale seed'),
     embed=(embed, 'turn films into vectors', 'movies data? vectors out=films.safetensors dim model device seed'),
     train=(train, 'train an agent', 'agent-name data embeddings out=agent.safetensors updates set device seed'),
-    evaluate=(evaluate, 'compare agents with baselines on held-out users', 'agents data embeddings part k out? device seed'),
+    evaluate=(evaluate, 'compare agents with baselines on held-out users', 'agents data embeddings part k out? judges device seed'),
     recommend=(recommend, 'print titles for the ratings of one person', 'mine agent-file embeddings k out? seed'))
 
 # %% ../nbs/22_cli.ipynb #0ebb3de5
@@ -255,6 +271,7 @@ ARGUMENTS = {
     'model': dict(flag='--model', metavar='NAME', help='BERT-type text encoder, name or folder (default: the packaged MiniLM)'),
     'set': dict(flag='--set', nargs='+', default=[], metavar='NAME=VALUE', help='fields of the configuration, such as gamma=0.5'),
     'part': dict(flag='--part', choices=['valid','test'], default='test', help='users to ask (default: %(default)s)'),
+    'judges': dict(flag='--judges', action='store_true', help='ask all judges: realism, off-policy value and sessions with learnt users as well (minutes)'),
     'k': dict(flag='--k', type=int, default=10, metavar='K', help='length of the lists (default: %(default)s)'),
     'device': dict(flag='--device', default='cpu', help='cpu, cuda or mps (default: %(default)s)'),
     'seed': dict(flag='--seed', type=int, default=0, help='of every random draw (default: %(default)s)')}
