@@ -1,7 +1,7 @@
 """How well the baselines of recnn.baselines rank, chosen on validation questions, beside popularity and item-kNN.
 
-    python bench/baselines.py --data sample ml-latest-small-folder             the table
-    python bench/baselines.py --agents EASE ALS --protocols everyone           some rows anew
+    python bench/baselines.py --data sample ml-latest-small     the table; the second is a folder with ratings.csv and movies.csv
+    python bench/baselines.py --agents EASE ALS --protocols everyone     some rows anew
 
 Writes bench/results/baselines.json after each row; rows that are not made anew stay. Each row names its commit. The logs and
 questions are those of bench/agents_quality.py, so that the rows can stand in one table with the agents'.
@@ -22,10 +22,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import torch
 
-from agents_quality import everyone, film_vectors, held_out, open_log
+from agents_quality import everyone, held_out
 from recnn.baselines import ALSScorer, EASEScorer, RecentPopularityScorer, SequenceConfig, SequentialKNNScorer, fit_sequence
+from recnn.collaborative import collaborative_vectors
 from recnn.dataset import TransitionDataset, build_dataset
+from recnn.embeddings import ItemEmbeddings
 from recnn.evaluation import ItemKNNScorer, PopularityScorer, diversity, hit_rate, last_out, ndcg, recommend_all
+from recnn.ratings import atomic_write, load_sample, read_ratings
 from record import RESULTS, commit, machine
 
 torch.set_num_threads(1)
@@ -40,6 +43,14 @@ CANDIDATES = {  # name: function of training windows, those who ask, seed and a 
     "ALS": (lambda t, a, s, **c: ALSScorer(t, seed=s, **c), [dict(factors=f, alpha=a) for f in (32, 64) for a in (3., 10.)], True),
     **{n: (None, [{}], True) for n in SEQUENCE},
 }
+
+
+def film_vectors(log, ids, dim=64):
+    "Vectors from histories and a column of popularity; films that the log does not place lie near the origin, each at its own point."
+    placed, vectors = collaborative_vectors(log, None, dim, window=5, popularity=1 / (dim + 1))
+    matrix = .01 * vectors.std() * np.random.default_rng(0).standard_normal((len(ids), dim + 1))
+    matrix[np.searchsorted(ids, placed)] = vectors
+    return ItemEmbeddings(ids, torch.tensor(matrix, dtype=torch.float32), [f"film {i}" for i in ids])
 
 
 def figures(scorer, questions):
@@ -62,9 +73,9 @@ def choose(name, learn, queries, ask, args):
     return max(tried, key=lambda x: x[1]["NDCG@10"])
 
 
-def open_part(ratings, ids, titles, protocol, part, folder):
+def open_part(ratings, protocol, part, folder):
     logs = (everyone if protocol == "everyone" else held_out)(ratings, part)
-    films = film_vectors(logs[0], ids, titles)  # made of the ratings that are learnt from
+    films = film_vectors(logs[0], np.unique(ratings.item_id))  # made of the ratings that are learnt from
     for name, log in zip(("learn", "ask"), logs): build_dataset(log, folder / f"{name}.hdf5")
     learn, ask = (TransitionDataset(folder / f"{name}.hdf5", films) for name in ("learn", "ask"))
     queries, log = last_out(ask), logs[1]
@@ -73,9 +84,9 @@ def open_part(ratings, ids, titles, protocol, part, folder):
 
 
 def measure(data, protocol, args, add):
-    ratings, ids, titles = open_log(data)
+    ratings = load_sample()[0] if data == "sample" else read_ratings(Path(data) / "ratings.csv")
     with tempfile.TemporaryDirectory() as a, tempfile.TemporaryDirectory() as b:
-        (vl, va, vq), (tl, ta, tq) = (open_part(ratings, ids, titles, protocol, part, Path(f)) for part, f in (("valid", a), ("test", b)))
+        (vl, va, vq), (tl, ta, tq) = (open_part(ratings, protocol, part, Path(f)) for part, f in (("valid", a), ("test", b)))
         for name in args.agents:
             make, _, seeded = CANDIDATES[name]
             chosen, row = choose(name, vl, vq, va, args)
@@ -93,15 +104,16 @@ def main():
     parser.add_argument("--protocols", nargs="+", choices=["everyone", "held out"], default=["everyone", "held out"])
     parser.add_argument("--agents", nargs="+", choices=list(CANDIDATES), default=list(CANDIDATES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=12, help="of a sequence model, at most")
+    parser.add_argument("--epochs", type=int, default=6, help="of a sequence model, at most")
     parser.add_argument("--out", default="baselines", help="name below bench/results to write")
     args = parser.parse_args()
     path, now = RESULTS / f"{args.out}.json", commit()
-    head, rows = dict(machine=machine()), json.loads(path.read_text())["rows"] if path.is_file() else []
-    def add(**row):
-        rows[:] = [r for r in rows if any(r[k] != row[k] for k in ("data", "protocol", "part", "agent", "seed"))]
+    head = dict(machine=machine())
+    def add(**row):  # read anew each time: another data set may be measured at the same time
+        rows = json.loads(path.read_text())["rows"] if path.is_file() else []
+        rows = [r for r in rows if any(r[k] != row[k] for k in ("data", "protocol", "part", "agent", "seed"))]
         rows.append({k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()} | dict(commit=now)); print(json.dumps(rows[-1]), flush=True)
-        path.write_text(json.dumps(head)[:-1] + ', "rows": [\n' + ",\n".join(map(json.dumps, rows)) + "\n]}\n")
+        with atomic_write(path) as out: out.write_text(json.dumps(head)[:-1] + ', "rows": [\n' + ",\n".join(map(json.dumps, rows)) + "\n]}\n")
     for data in args.data:
         for protocol in args.protocols: measure(data, protocol, args, add)
 

@@ -199,7 +199,7 @@ class SequenceConfig:
     hidden:int=64 # H, width of the encoder
     lr:float=2e-3 # Adam step
     dropout:float=0.2 # share of numbers left out of what is read and of what predicts, in [0,1)
-    batch_size:int=512 # B, windows an update
+    batch_size:int=128 # B, windows an update; few, since every update moves the vectors of all films
 
     def __post_init__(self):
         if self.vectors not in ('learned','given','tuned'): raise ValueError(f"vectors must be 'learned', 'given' or 'tuned', got {self.vectors!r}")
