@@ -12,7 +12,7 @@ from .training import ActorCritic, ActorCriticConfig, critic_step, move_targets,
 # %% auto #0
 __all__ = ['DDPGConfig', 'ddpg_target', 'DDPG']
 
-# %% ../nbs/12_ddpg.ipynb #ba106114
+# %% ../nbs/12_ddpg.ipynb #67cab4c8
 @dataclass(frozen=True)
 class DDPGConfig(ActorCriticConfig):
     "What DDPG adds to what all actor-critic agents have."
