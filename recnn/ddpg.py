@@ -15,25 +15,19 @@ __all__ = ['DDPGConfig', 'ddpg_target', 'DDPG']
 # %% ../nbs/12_ddpg.ipynb #67cab4c8
 @dataclass(frozen=True)
 class DDPGConfig(ActorCriticConfig):
-    "What DDPG adds to what all actor-critic agents have."
-    target_clip:float|None=None # largest size of y, such as the largest reward/(1-gamma); None: no limit, as in the paper
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.target_clip is not None and not self.target_clip>0: raise ValueError(f'target_clip must be positive or None, got {self.target_clip}')
+    "DDPG has nothing to configure beyond what all actor-critic agents have."
 
 # %% ../nbs/12_ddpg.ipynb #c3e806b8
 @torch.no_grad()
 def ddpg_target(
-    agent:ActorCritic, # its targets, gamma, end_is_terminal and target_clip are read
+    agent:ActorCritic, # its targets, gamma and end_is_terminal are read
     batch:Batch, # transitions
 )->torch.Tensor: # [B]
     "Reward plus discounted value of the target policy's next action."
     c = agent.config
     next_action = agent.actor_target(batch.next_state)
     next_q = agent.critic_target(batch.next_state, next_action)[0]
-    y = batch.reward + c.gamma*not_done(batch, c.end_is_terminal)*next_q # (1)
-    return y if c.target_clip is None else y.clamp(-c.target_clip, c.target_clip)
+    return batch.reward + c.gamma*not_done(batch, c.end_is_terminal)*next_q # (1)
 
 # %% ../nbs/12_ddpg.ipynb #b1381619
 class DDPG(ActorCritic):

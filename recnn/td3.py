@@ -20,13 +20,11 @@ class TD3Config(ActorCriticConfig):
     noise_clip:float=0.5 # largest noise of a coordinate (Fujimoto et al. 2018)
     policy_delay:int=2 # critic updates per actor update, at least 1 (Fujimoto et al. 2018)
     twin:bool=True # two critics and the smaller of their values; False: one, as in DDPG
-    target_clip:float|None=None # largest size of y, as in `DDPGConfig`; None: no limit, as in the paper
 
     def __post_init__(self):
         super().__post_init__()
         if self.policy_noise<0 or self.noise_clip<0: raise ValueError(f'policy_noise and noise_clip must not be negative, got {self.policy_noise} and {self.noise_clip}')
         if self.policy_delay<1: raise ValueError(f'policy_delay must be at least 1, got {self.policy_delay}')
-        if self.target_clip is not None and not self.target_clip>0: raise ValueError(f'target_clip must be positive or None, got {self.target_clip}')
 
 # %% ../nbs/13_td3.ipynb #e412ec63
 def clipped_noise(
@@ -51,8 +49,7 @@ def td3_target(
     noise = clipped_noise(next_action.shape, c.policy_noise, c.noise_clip, agent.generator)
     next_action = agent.actor_target.project(next_action+noise) # (1)
     next_q = agent.critic_target(batch.next_state, next_action).amin(0)
-    y = batch.reward + c.gamma*not_done(batch, c.end_is_terminal)*next_q # (2)
-    return y if c.target_clip is None else y.clamp(-c.target_clip, c.target_clip)
+    return batch.reward + c.gamma*not_done(batch, c.end_is_terminal)*next_q # (2)
 
 # %% ../nbs/13_td3.ipynb #14642e4f
 class TD3(ActorCritic):
