@@ -131,7 +131,7 @@ def ask_judges(args, data, players): # table as from `recnn.judges.evaluate`
     "Put agents and baselines to all judges and print what they say."
     import pandas as pd
     from recnn.judges import Judges, evaluate as judge_all, short_table
-    table = judge_all(players, Judges(data, args.part, args.k, seed=args.seed))
+    table = judge_all(players, Judges(data, args.part, args.k, horizon=2, seed=args.seed))
     print(f"\nAll judges; {table.attrs['protocol']}; in brackets: 95 % intervals")
     with pd.option_context('display.width', 220, 'display.max_columns', 20, 'display.max_colwidth', 60): print(short_table(table))
     return table
@@ -155,7 +155,7 @@ def evaluate(args)->dict: # tables, and what else the report draws
         print(ranking); print('\nQ against the discounted return of these users, and the shape of the actions'); print(values)
     if args.out: ranking.to_csv(args.out)
     judged = ask_judges(args, whole, scorers | loaded) if args.judges else None
-    return dict(ranking=ranking, values=values, judged=judged, agents=loaded, queries=queries, embeddings=films)
+    return dict(ranking=ranking, values=values, judged=judged, agents=loaded, queries=queries, embeddings=films, part=part)
 
 # %% ../nbs/22_cli.ipynb #6771bc32
 def show(history, titles, shown, width=44)->str: # two columns as text
@@ -197,9 +197,11 @@ def tell_users(args, found, ratings, name): # DataFrames for the report; prints 
 def demo_report(args, found, logs, titles)->Path: # the page
     "Write the report of a demo."
     from recnn.judges import plot_judges, short_table
+    from recnn.realism import agent_points
     from recnn.report import plot_distances, plot_distinct, plot_training, plot_values, write_report
     films,queries = found['embeddings'],found['queries']
-    points = {'real films': films.matrix[queries.target]} | {n: a.act(queries.state) for n,a in found['agents'].items()}
+    shown = agent_points(found['agents'], found['part'])
+    points = {'real films': shown['real films']} | {n: shown[f'{n}, film' if a.kind=='dot' else f'{n}, action'] for n,a in found['agents'].items()}
     path = Path(args.report)/'index.html'
     write_report(path, 'recnn: what the agents learned', {
         'Ranking': [f'The last film of {len(queries)} held-out users among all {len(films):,} films, seen films left out. s.e. is the standard error over users: differences within two of them are noise.', found['ranking']],
@@ -208,7 +210,7 @@ def demo_report(args, found, logs, titles)->Path: # the page
                              'The same on test users. Length, distance to the nearest film and distance between users describe the actions; the last row gives them for real films.', found['values']],
         **({'All judges': ['Ranking, realism of actions and of recommended films, bias of Q, off-policy value, and the value of sessions with users learnt from the log; 95 % intervals in brackets. (people) is what the log itself does.',
                            short_table(found['judged']), plot_judges(found['judged'])]} if found['judged'] is not None else {}),
-        'Real and generated actions': ['Cosine distances of every two of 60 users: the films they went on to, then the actions of each agent. A dark square is one action for everybody.', plot_distances(points)],
+        'Real and generated actions': ['Cosine distances of every two of 60 users: the films they went on to, then the actions of each agent, or the films that it recommends where its actions are scores of films. A dark square is one action for everybody.', plot_distances(points)],
         'Losses': [plot_training(logs)],
         'Recommended titles': titles})
     return path
