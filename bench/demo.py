@@ -1,6 +1,6 @@
 """The demo with three seeds: each has its own split of users, first weights and order of batches.
 
-    python bench/demo.py [--seeds 3] [--updates 2000]
+    python bench/demo.py [--seeds 3] [--updates N]
 
 Writes mean and standard deviation over seeds of every column of both tables to bench/results/demo.json, under names
 such as `ranking/td3/HR@10/mean`.
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 from record import record
-from recnn.cli import run
+from recnn.cli import DEFAULT, run
 
-AGENTS = ("ddpg", "td3", "td3bc")
+AGENTS = ("ddpg", "td3", DEFAULT)
 
 
 def one_seed(seed, updates, folder):
@@ -22,7 +22,7 @@ def one_seed(seed, updates, folder):
     run(["embed", "--data", str(data), "--out", str(films)])
     common = ["--data", str(data), "--embeddings", str(films), "--seed", str(seed)]
     paths = [str(folder / str(seed) / f"{a}.safetensors") for a in AGENTS]
-    for a, p in zip(AGENTS, paths): run(["train", "--agent", a, *common, "--updates", str(updates), "--out", p])
+    for a, p in zip(AGENTS, paths): run(["train", "--agent", a, *common, "--out", p, *(["--updates", str(updates)] if updates else [])])
     found = run(["evaluate", *common, *paths])
     return found["ranking"], found["values"]
 
@@ -30,11 +30,11 @@ def one_seed(seed, updates, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--updates", type=int, default=2000)
+    parser.add_argument("--updates", type=int, help="instead of each algorithm's own")
     args = parser.parse_args()
     begin = time.time()
     with tempfile.TemporaryDirectory() as folder: tables = [one_seed(s, args.updates, Path(folder)) for s in range(args.seeds)]
-    figures = dict(seeds=args.seeds, updates=args.updates, seconds=round(time.time() - begin))
+    figures = dict(seeds=args.seeds, updates=args.updates or "each agent's own", seconds=round(time.time() - begin))
     for kind, frames in zip(("ranking", "values"), zip(*tables)):
         stacked = pd.concat(frames)
         for stat, frame in (("mean", stacked.groupby(level=0, sort=False).mean()), ("std", stacked.groupby(level=0, sort=False).std())):

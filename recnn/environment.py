@@ -64,18 +64,20 @@ class TasteModel:
     "Rewards from the means of films and a taste for each user."
     def __init__(self,
         train:TransitionDataset, # training windows, for the films' means
-        penalty:float=10., # of a user's squared weights: ratings that a prior without taste is worth
+        penalty:float=10., # of the squared weights of a user's taste
+        offset:float=1., # of c_u squared: ratings that speak for a user like all others
         shrink:float=5., # lambda_b
     ):
         matrix = train.embeddings.matrix.numpy()
-        self.matrix,self.penalty = np.c_[np.ones(len(matrix)), matrix/matrix.std()],penalty
+        self.matrix = np.c_[np.ones(len(matrix)), matrix/matrix.std()]
+        self.penalty,self.offset = np.r_[offset, np.full(matrix.shape[1], penalty)],offset
         film,reward = (np.concatenate(x) for x in zip(*user_ratings(train).values()))
         self.mean = float(reward.mean())
         self.bias = np.bincount(film, reward-self.mean, len(matrix))/(np.bincount(film, minlength=len(matrix))+shrink)
 
     def taste(self, film, reward): # [n],[n] -> weights [1+D] of a user
         x = self.matrix[film]
-        return np.linalg.solve(x.T@x+self.penalty*np.eye(x.shape[1]), x.T@(reward-self.mean-self.bias[film]))
+        return np.linalg.solve(x.T@x+np.diag(self.penalty), x.T@(reward-self.mean-self.bias[film]))
 
     def predict(self, taste, film): return self.mean+self.bias[film]+self.matrix[film]@taste # -> rewards
 
@@ -93,7 +95,7 @@ def rating_errors(
         later,own = film[n:],reward[:n]-model.mean-model.bias[film[:n]]
         by_film = model.mean+model.bias[later]
         truth.append(reward[n:])
-        for x,y in zip(said.values(), (np.full(len(later), model.mean), by_film, by_film+own.sum()/(n+model.penalty), model.predict(model.taste(film[:n], reward[:n]), later))): x.append(y)
+        for x,y in zip(said.values(), (np.full(len(later), model.mean), by_film, by_film+own.sum()/(n+model.offset), model.predict(model.taste(film[:n], reward[:n]), later))): x.append(y)
     truth = np.concatenate(truth)
     error = {n: float(np.sqrt(np.mean((np.concatenate(x)-truth)**2))) for n,x in said.items()}
     return pd.DataFrame({'error of a reward': error, 'explained': {n: 1-e**2/truth.var() for n,e in error.items()}})
