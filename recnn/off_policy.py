@@ -323,12 +323,12 @@ def fitted_q(
     count:np.ndarray|None=None, # [U] how often each user counts, for the bootstrap
 )->np.ndarray: # [H+1,F] weights of Q with 0,...,H steps to go
     "Fitted Q evaluation with a linear Q."
+    from scipy.linalg import cho_factor, cho_solve
     (U,H,F),n = phi.shape,1. if count is None else np.repeat(count, phi.shape[1])[:,None]
     x = phi.reshape(-1,F); weighted = (n*x).T
     a = weighted@x + ridge*U*H*np.eye(F)
-    solved = np.linalg.solve(a, np.c_[weighted@reward.ravel(), weighted@phi_bar[:,1:].reshape(-1,F)])
-    theta = [np.zeros(F)]
-    for _ in range(H): theta.append(solved[:,0]+gamma*solved[:,1:]@theta[-1])
+    factor,after,theta = cho_factor(a),phi_bar[:,1:].reshape(-1,F),[np.zeros(F)]
+    for _ in range(H): theta.append(cho_solve(factor, weighted@(reward.ravel()+gamma*after@theta[-1])))
     return np.stack(theta)
 
 # %% ../nbs/20d_off_policy.ipynb #6ecda8d5
