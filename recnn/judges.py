@@ -272,9 +272,9 @@ def findings(
     "What a long run says about reinforcement learning and about gamma."
     import pandas as pd
     agents = {n: sorted({r['gamma'] for r in rows if r['name']==n}) for n in dict.fromkeys(r['name'] for r in rows if r['kind']=='agent')}
-    pairs = [('over imitation', n, g[-1], imitation, agents[imitation][-1]) for n,g in agents.items() if n!=imitation and imitation in agents]
-    pairs += [('over the best baseline', n, g[-1], None, None) for n,g in agents.items()]
-    pairs += [('over its myopic self', n, g[-1], n, 0.) for n,g in agents.items() if g[0]==0<g[-1]]
+    pairs = [('than imitation', n, g[-1], imitation, agents[imitation][-1]) for n,g in agents.items() if n!=imitation and imitation in agents]
+    pairs += [('than the best baseline', n, g[-1], None, None) for n,g in agents.items()]
+    pairs += [('than its myopic self', n, g[-1], n, 0.) for n,g in agents.items() if g[0]==0<g[-1]]
     baselines,out = list(dict.fromkeys(r['name'] for r in rows if r['kind']=='baseline')),{}
     for question,name,gamma,other,other_gamma in pairs:
         for judge,key in JUDGES.items():
