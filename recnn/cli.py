@@ -150,7 +150,7 @@ def evaluate(args)->dict: # tables, and what else the report draws
                'sequential kNN': SequentialKNNScorer(train)}
     ranking = rank_table(scorers | {n: AgentScorer(a, films) for n,a in loaded.items()}, queries, args.k)
     values = value_table(loaded, part)
-    print(f'\nLast film of {len(queries)} {args.part} users, all {len(films):,} films ranked, seen films left out; s.e.: standard error')
+    print(f"\n{ranking.attrs['protocol'].capitalize()}; s.e.: standard error")
     with pd.option_context('display.width', 160, 'display.max_columns', 20, 'display.float_format', '{:.3f}'.format):
         print(ranking); print('\nQ against the discounted return of these users, and the shape of the actions'); print(values)
     if args.out: ranking.to_csv(args.out)
@@ -204,7 +204,7 @@ def demo_report(args, found, logs, titles)->Path: # the page
     points = {'real films': shown['real films']} | {n: shown[f'{n}, film' if a.kind=='dot' else f'{n}, action'] for n,a in found['agents'].items()}
     path = Path(args.report)/'index.html'
     write_report(path, 'recnn: what the agents learned', {
-        'Ranking': [f'The last film of {len(queries)} held-out users among all {len(films):,} films, seen films left out. s.e. is the standard error over users: differences within two of them are noise.', found['ranking']],
+        'Ranking': [f"{found['ranking'].attrs['protocol'].capitalize()}. s.e. is the standard error over users: differences within two of them are noise.", found['ranking']],
         'How many different films': ['An agent that found one way to please the critic recommends the same film to everybody.', plot_distinct(found['ranking'], len(queries))],
         'Q against reward': ['What the critic promises validation users, and the discounted return of what they went on to rate (dashed). Values above it are over-estimates.', plot_values(logs),
                              'The same on test users. Length, distance to the nearest film and distance between users describe the actions; the last row gives them for real films.', found['values']],
