@@ -5,8 +5,9 @@
 All train actors 1290-256-256-128 and critics (1290+128)-256-256-1 on windows of ten films of 128 numbers. Ours takes its
 batches from the static data set; the CleanRL-style step, written here after that library's manner (one file, a network for
 each critic, Adam as it comes, targets moved weight by weight), draws from a buffer of dense transitions; d3rlpy runs its own
-networks, set to the same sizes, on its own replay buffer. The three take turns in one process; a figure is the median over
-rounds, and a ratio the median of the ratios within a round.
+networks, set to the same sizes, on its own replay buffer. All take turns in one process; a figure is the median over
+rounds, and a ratio the median of the ratios within a round. Ours runs a second time with products in bfloat16. Last come the
+profile, milliseconds of the parts of an update, and the arithmetic: products of an update, and how fast this machine does them.
 """
 import argparse, logging, os, statistics, sys, tempfile, time
 from pathlib import Path
@@ -17,12 +18,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from recnn.dataset import TransitionDataset, build_dataset
-from recnn.ddpg import DDPG, DDPGConfig
+from recnn.ddpg import DDPG, DDPGConfig, ddpg_target
 from recnn.embeddings import ItemEmbeddings
 from recnn.ratings import check_ratings, make_log
-from recnn.td3 import TD3, TD3Config
+from recnn.td3 import TD3, TD3Config, td3_target
+from recnn.training import move_targets
 from record import record
 
 DIM, FRAME, HIDDEN = 128, 10, 256
@@ -80,6 +83,47 @@ def ours(cls, config, data, batch_size, device):
     return lambda: agent.update(next(source))
 
 
+def ours_half(cls, config, data, batch_size, device):
+    step = ours(cls, config, data, batch_size, device)
+    def half():
+        with torch.autocast(torch.device(device).type, torch.bfloat16): step()
+    return half
+
+
+def profile(cls, config, target, data, batch_size, device, n):
+    "Milliseconds of each part of an update."
+    agent, source, spent = cls(config(bound="tanh", batch_size=batch_size), device=device), data.batches(batch_size, epochs=None), {}
+    def clock(part, work, *args):
+        start = time.perf_counter(); out = work(*args)
+        if device != "cpu": torch.cuda.synchronize()
+        spent[part] = spent.get(part, 0) + time.perf_counter() - start
+        return out
+    actor_weights = list(agent.actor.parameters())
+    for i in range(n):
+        b = clock("batch", next, source)
+        y = clock("target", target, agent, b)
+        loss = clock("critic forward", lambda: (agent.critic(b.state, b.action) - y).square().mean(1).sum())
+        agent.critic_optimizer.zero_grad()
+        clock("critic backward", loss.backward)
+        clock("critic Adam", agent.critic_optimizer.step)
+        if (i + 1) % getattr(agent.config, "policy_delay", 1): continue
+        loss = clock("actor forward", lambda: -agent.critic.first(b.state, agent.actor(b.state)).mean())
+        for p, g in zip(actor_weights, clock("actor backward", torch.autograd.grad, loss, actor_weights)): p.grad = g
+        clock("actor Adam", agent.actor_optimizer.step)
+        clock("slow copies", move_targets, agent)
+    return {k: round(1e3 * v / n, 3) for k, v in spent.items()}
+
+
+def arithmetic(cls, config, data, batch_size, device, repeats=20):
+    "GFLOP of the products of a mean update, and GFLOP a second of the largest of them alone."
+    step, n = ours(cls, config, data, batch_size, device), 4
+    with FlopCounterMode(display=False) as count:
+        for _ in range(n): step()
+    x, w = torch.randn(batch_size, FRAME * (DIM + 1) + DIM, device=device), torch.randn(FRAME * (DIM + 1) + DIM, 2 * HIDDEN, device=device)
+    alone = statistics.median(rate(lambda: x @ w, 2, device) for _ in range(repeats))
+    return count.get_total_flops() / n / 1e9, 2 * x.shape[0] * w.numel() * alone / 1e9
+
+
 def d3rlpy_agent(cls, buffer, batch_size, device):
     import d3rlpy
     nets = dict(actor_encoder_factory=d3rlpy.models.VectorEncoderFactory([HIDDEN, HIDDEN]), critic_encoder_factory=d3rlpy.models.VectorEncoderFactory([HIDDEN, HIDDEN]))
@@ -116,9 +160,9 @@ def main():
         dense[4][-1] = 1
         buffer = d3rlpy.dataset.MDPDataset(dense[0], np.ascontiguousarray(dense[1]), dense[2], dense[4])
         figures = dict(device=args.device, threads=args.threads)
-        for name, cls, config, theirs, critics in (("td3", TD3, TD3Config, d3rlpy.algos.TD3Config, 2), ("ddpg", DDPG, DDPGConfig, d3rlpy.algos.DDPGConfig, 1)):
+        for name, cls, config, theirs, target in (("td3", TD3, TD3Config, d3rlpy.algos.TD3Config, td3_target), ("ddpg", DDPG, DDPGConfig, d3rlpy.algos.DDPGConfig, ddpg_target)):
             for batch_size in args.batch:
-                steps = {"": ours(cls, config, data, batch_size, args.device), "_cleanrl_style": CleanStyle(dense, critics, batch_size, args.device).update,
+                steps = {"": ours(cls, config, data, batch_size, args.device), "_bfloat16": ours_half(cls, config, data, batch_size, args.device), "_cleanrl_style": CleanStyle(dense, 2 if cls is TD3 else 1, batch_size, args.device).update,
                          "_d3rlpy": d3rlpy_agent(theirs, buffer, batch_size, args.device)}
                 rates = {k: [] for k in steps}
                 n = {k: max(2, int(rate(s, 4, args.device) * args.seconds)) for k, s in steps.items()}
@@ -127,6 +171,10 @@ def main():
                 end = "" if batch_size == 256 else f"_{batch_size}"
                 for k, r in rates.items(): figures[f"{name}{k}_updates_per_s{end}"] = round(statistics.median(r), 1)
                 for k in ("_cleanrl_style", "_d3rlpy"): figures[f"{name}_over{k}{end}"] = round(statistics.median(a / b for a, b in zip(rates[""], rates[k])), 3)
+                figures[f"{name}_bfloat16_over_float32{end}"] = round(statistics.median(a / b for a, b in zip(rates["_bfloat16"], rates[""])), 3)
+                figures[f"{name}_profile_ms{end}"] = profile(cls, config, target, data, batch_size, args.device, max(4, 2 * n[""]))
+                work, alone = arithmetic(cls, config, data, batch_size, args.device)
+                figures |= {f"{name}_gflop_per_update{end}": round(work, 3), f"{name}_gflop_per_s{end}": round(work * figures[f"{name}_updates_per_s{end}"], 1), f"matmul_gflop_per_s{end}": round(alone, 1)}
                 print({k: v for k, v in figures.items() if k.startswith(name)}, flush=True)
     record("agents" if args.device == "cpu" else f"agents-{args.device}", figures)
 
