@@ -31,7 +31,7 @@ from record import RESULTS, commit, machine
 torch.set_num_threads(1)
 AGENTS = {  # name: class, configuration, settings, updates, gammas
     "behaviour cloning": (BehaviourCloning, FilmConfig, dict(), 300, (0.9,)),
-    "IQL": (IQL, IQLConfig, dict(beta=1.), 300, (0., 0.5, 0.9)),
+    "IQL": (IQL, IQLConfig, dict(), 300, (0., 0.5, 0.9)),
     "TD3 over films": (TD3Films, TD3FilmsConfig, dict(), 300, (0., 0.5, 0.9)),
     "TD3+BC": (TD3BC, TD3BCConfig, dict(), 1000, (0., 0.5, 0.9)),
     "TD3": (TD3, TD3Config, dict(bound="tanh"), 1000, (0.9,)),
