@@ -18,7 +18,7 @@ __all__ = ['AGENTS', 'DEFAULT', 'COMMANDS', 'ARGUMENTS', 'agents', 'load_agent',
 # %% ../nbs/22_cli.ipynb #dc075547
 AGENTS = dict(ddpg=('ddpg','DDPG',1000), td3=('td3','TD3',1000), td3bc=('offline','TD3BC',1000), bc=('discrete','BehaviourCloning',300),
               iql=('discrete','IQL',300), td3films=('discrete','TD3Films',300), topk=('discrete','TopKReinforce',300)) # module, class, updates
-DEFAULT = 'iql' # by the rule of Agents over films, Which agent by default
+DEFAULT = 'td3films' # by the rule of Agents over films, Which agent by default
 def agents()->dict: # name on the command line -> class
     "The algorithms that can be trained."
     return {name: getattr(import_module(f'recnn.{module}'), cls) for name,(module,cls,_) in AGENTS.items()}
