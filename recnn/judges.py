@@ -31,13 +31,14 @@ if TYPE_CHECKING:
 def fit_temperature(
     scorer, # Queries -> scores [U,N]
     ask:Episodes, # of validation users
-    grid=2.**np.arange(-10, 7), # temperatures, in standard deviations of the scores
+    grid=None, # temperatures, in standard deviations of the scores; powers of 2 from -10 to 6 when absent
 )->float:
     "The temperature of a softmax under which the choices are likeliest."
     scores = torch.cat([without_seen(scorer(q).float(), q.seen) for q in (ask.at(t) for t in range(ask.horizon))])
     target = torch.cat([ask.at(t).target for t in range(ask.horizon)])
     scale = scores[torch.isfinite(scores)].std().item()
     if not scale>0: return 1.
+    if grid is None: grid = 2.**np.arange(-10, 7)
     loss = [torch.nn.functional.cross_entropy(scores/(scale*t), target).item() for t in grid]
     return float(scale*grid[int(np.argmin(loss))])
 
