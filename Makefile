@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_FLAGS ?=
-BENCH ?= data demo
+BENCH ?= data agents evaluation embeddings
 
 .PHONY: help demo test notebooks docs bench clean
 
@@ -36,7 +36,7 @@ notebooks: $(BIN)/nbdev_export ## execute the notebooks and store their outputs
 docs: $(BIN)/smalldocs ## build the site into docs/ and write README.md; needs Node.js; fails on a broken link
 	$(BIN)/python tools/docs.py
 
-bench: $(BIN)/nbdev_export ## measure; BENCH=data or BENCH=demo for one; results go to bench/results
+bench: $(BIN)/nbdev_export ## measure; BENCH=data or another script of bench/ for one; results go to bench/results
 	for b in $(BENCH); do $(BIN)/python bench/$$b.py || exit 1; done
 
 clean: ## remove what the targets made, but not the environment
