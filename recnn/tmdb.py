@@ -301,8 +301,7 @@ def run_async(
         box.update(loop=asyncio.get_running_loop(), task=asyncio.current_task())
         return await work()
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(asyncio.run, main())
-        try: return future.result()
+        try: return pool.submit(asyncio.run, main()).result()
         except KeyboardInterrupt:
             if box: box['loop'].call_soon_threadsafe(box['task'].cancel)
             raise
