@@ -15,10 +15,10 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from .ratings import COLUMNS, UserSplit, atomic_write, read_arrays
 
 # %% auto #0
-__all__ = ['FORMAT', 'VERSION', 'SPLITS', 'PIECE', 'RELEASE', 'GROUP', 'KEYS', 'LARGE_BATCH', 'LARGE_ID', 'Windows',
+__all__ = ['FORMAT', 'VERSION', 'SPLITS', 'PIECE', 'RELEASE', 'GROUP', 'IN_MEMORY', 'KEYS', 'LARGE_BATCH', 'LARGE_ID', 'Windows',
            'window_starts', 'to_reward', 'build_dataset', 'Batch', 'make_batch', 'seed_order', 'open_arrays',
-           'content_hash', 'BufferPool', 'TransitionDataset', 'films', 'windows', 'BlockOrder', 'batches', 'sample',
-           'BatchStream', 'part', 'histories']
+           'content_hash', 'BufferPool', 'TransitionDataset', 'positions', 'RatingLog', 'read_log', 'films', 'rewards',
+           'windows', 'BlockOrder', 'batches', 'sample', 'BatchStream', 'part', 'histories']
 
 # %% ../nbs/04_dataset.ipynb #d89bcf5d
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ FORMAT,VERSION = 'recnn-transitions',2
 SPLITS = ('train','valid','test')
 PIECE = 1<<16 # rows that are cut, written and summed at once
 RELEASE,GROUP = 1<<17,16 # windows after which an ordered walk gives pages back; blocks whose windows are mixed
+IN_MEMORY = 1<<30 # bytes that the log behind the windows may take in memory
 KEYS = ('movies','ratings','done','user_id','timestamp','split','item_id')
 LARGE_BATCH,LARGE_ID = 1024,1<<26 # windows from which compiled code pays; film id from which a table of ids does not
 
@@ -320,6 +321,7 @@ class TransitionDataset(Dataset):
         device:str='cpu', # where batches are made; on a GPU, ids and embeddings are kept there
         dtype:torch.dtype=torch.float32, # of the batches' numbers; float16 and bfloat16 halve the memory
         verify:bool|None=None, # compare the file's checksum, see `open_arrays`
+        in_memory:bool|None=None, # keep the log behind the windows in memory; by default where it takes no more than 1 GiB
     ):
         self.path,self.embeddings,self.device,self.dtype = Path(path),embeddings,torch.device(device),dtype
         arrays,self.attrs = open_arrays(path, verify)
@@ -331,24 +333,30 @@ class TransitionDataset(Dataset):
         self.large = bool(ids[-1]>=LARGE_ID)
         if not self.large: self.lookup = torch.zeros(int(ids[-1])+1, dtype=torch.int32, device=device).index_copy_(0, self.ids.long(), positions)
         self.table = torch.cat([embeddings.matrix, torch.zeros(len(embeddings),1)], 1).to(device, dtype)
-        self.pool,self.subset,self._open,self._maps = BufferPool(),None,arrays,[]
+        self.pool,self.subset,self._open,self._maps,self._log = BufferPool(),None,arrays,[],{}
+        n,size = len(self),arrays['ratings'].itemsize
+        self.in_memory = (n+self.frame_size*int(self.attrs['n_users']))*(4+size)+4*n<=IN_MEMORY if in_memory is None else in_memory
 
-    def __getstate__(self): return self.__dict__|dict(_open=None, _maps=[], pool=BufferPool()) # another process maps the file itself
+    def __getstate__(self): return self.__dict__|dict(_open=None, _maps=[], _log={}, pool=BufferPool()) # another process maps the file itself
     def __len__(self): return int(self.attrs['n_rows']) if self.subset is None else len(self.subset)
     def __enter__(self): return self
-    def __exit__(self, *_): self._open,self._maps = None,[]
+    def __exit__(self, *_): self._open,self._maps,self._log = None,[],{}
 
     @property
     def frame_size(self): return int(self.attrs['frame_size'])
     @property
     def rows(self): return torch.arange(len(self)) if self.subset is None else self.subset # rows of the file
     @property
-    def arrays(self): # key -> array of the whole file; movies, ratings and done as tensors on the device
+    def arrays(self): # key -> array of the whole file; movies, ratings and done as tensors, on the device where batches are made from them
         if self._open is None: self._open = open_arrays(self.path, verify=False)[0]
         if isinstance(self._open['movies'], np.ndarray):
             self._maps = [x._mmap for x in self._open.values() if isinstance(x, np.memmap)]
-            self._open |= {k: torch.from_numpy(self._open[k]).to(self.device) for k in ('movies','ratings','done')}
+            self._open |= {k: torch.from_numpy(self._open[k]).to('cpu' if self.in_memory and k!='done' else self.device) for k in ('movies','ratings','done')}
         return self._open
+    @property
+    def log(self): # `RatingLog`, read when it is first asked for; parts share it
+        if not self._log: self._log['all'] = read_log(self)
+        return self._log['all']
 
     def release(self): # give the pages that were read back to the system, which keeps them while it has room
         if hasattr(mmap.mmap, 'madvise'):
@@ -362,26 +370,76 @@ def _take(
     "Rows of a tensor."
     return x[rows] if isinstance(rows, slice) else x.index_select(0, rows.to(x.device))
 
+# %% ../nbs/04_dataset.ipynb #ea5ca191
+def positions(
+    self:TransitionDataset, # a data set
+    ids:torch.Tensor, # film ids, any shape
+)->torch.Tensor: # int32, of the same shape, on the device
+    "Rows of the embeddings of films."
+    ids = ids.to(self.device)
+    if self.large: ids = torch.searchsorted(self.ids, ids)
+    return self.lookup.index_select(0, ids.flatten()).view(ids.shape)
+TransitionDataset.positions = positions
+
+# %% ../nbs/04_dataset.ipynb #ea5ca193
+class RatingLog(NamedTuple):
+    "Every rating of the users that have windows, once, on the device."
+    film:torch.Tensor # [R] int32: row of the embeddings
+    reward:torch.Tensor # [R]
+    start:torch.Tensor # [N] place of each window's first film
+
+def read_log(
+    self:TransitionDataset, # a data set
+)->RatingLog:
+    "The log behind the windows of a file."
+    T,movies,ratings,done = self.frame_size,*(self.arrays[k].cpu() for k in ('movies','ratings','done'))
+    first = np.r_[True, done[:-1]]
+    kind = 'int32' if len(done)+T*int(self.attrs['n_users'])<2**31 else 'int64'
+    start = np.cumsum(first, dtype=kind); start -= 1; start *= T; start += np.arange(len(done), dtype=kind)
+    film,reward = (np.empty(start[-1]+T+1, t) for t in ('int32', ratings.numpy().dtype))
+    def put(places, m, r): film[places],reward[places] = self.positions(m).cpu(),r
+    for a in range(0, len(done), RELEASE):
+        s = slice(a, a+RELEASE)
+        put(start[s]+T, movies[s,-1], ratings[s,-1])
+        rows = np.flatnonzero(first[s])
+        put(start[s][rows,None]+np.arange(T), movies[s][rows,:-1], ratings[s][rows,:-1])
+        self.release()
+    return RatingLog(*(torch.from_numpy(x).to(self.device) for x in (film, reward, start)))
+
 # %% ../nbs/04_dataset.ipynb #ea5ca190
 def films(
     self:TransitionDataset, # a data set
     rows, # slice or tensor of rows of the file
 )->torch.Tensor: # [B,T+1] int32: rows of the embeddings
     "Positions of the films of some windows."
-    ids = _take(self.arrays['movies'], rows)
-    if self.large: ids = torch.searchsorted(self.ids, ids)
-    return self.lookup.index_select(0, ids.flatten()).view(ids.shape)
+    return _runs(self, self.log.film, rows) if self.in_memory else self.positions(_take(self.arrays['movies'], rows))
+
+def rewards(
+    self:TransitionDataset, # a data set
+    rows, # slice or tensor of rows of the file
+)->torch.Tensor: # [B,T+1]
+    "Rewards of the films of some windows."
+    return _runs(self, self.log.reward, rows) if self.in_memory else _take(self.arrays['ratings'], rows)
+
+def _runs(
+    self:TransitionDataset, # a data set
+    x:torch.Tensor, # [R] a column of its log
+    rows, # slice or tensor of rows of the file
+)->torch.Tensor: # [B,T+1]
+    "What a column of the log says about some windows."
+    return x.unfold(0, self.frame_size+1, 1).index_select(0, _take(self.log.start, rows))
 
 # %% ../nbs/04_dataset.ipynb #7ff24461
-def _copy_windows(movies, ratings, done, rows, lookup, vectors, x, ends):
-    "One window after the other, from ids to vectors."
-    D = vectors.shape[1]-1
-    for i in range(len(rows)):
-        ends[i] = done[rows[i]]
-        for j in range(movies.shape[1]):
-            film = lookup[movies[rows[i],j]]
-            for d in range(D): x[i,j,d] = vectors[film,d]
-            x[i,j,D] = ratings[rows[i],j]
+def _copy_windows(film, reward, start, vectors, x):
+    "One window after the other; the sum of what was looked at ahead keeps the compiler from leaving the look out."
+    n,D,ahead = len(start),vectors.shape[1]-1,0.
+    for i in range(n):
+        if i+16<n: ahead += film[start[i+16]]+reward[start[i+16]]
+        for j in range(x.shape[1]):
+            f = film[start[i]+j]
+            for d in range(D): x[i,j,d] = vectors[f,d]
+            x[i,j,D] = reward[start[i]+j]
+    return ahead
 
 # %% ../nbs/04_dataset.ipynb #36ac71c7
 @cache
@@ -401,20 +459,17 @@ def _threads(
 
 # %% ../nbs/04_dataset.ipynb #1950c99d
 def _copy_fast(
-    self:TransitionDataset, # a data set
+    self:TransitionDataset, # a data set with its log in memory
     rows, # slice or tensor of rows of the file
     x:torch.Tensor, # [B,T+1,D+1], written
-)->torch.Tensor: # [B] done
+)->None:
     "Fill a buffer by compiled code."
-    copy,n = _compiled(),torch.get_num_threads()
-    rows = np.arange(rows.start, rows.start+len(x)) if isinstance(rows, slice) else rows.numpy().astype('int64', copy=False)
-    arrays = [self.arrays[k].numpy() for k in ('movies','ratings','done')]
-    ends = np.empty(len(x), bool)
-    cuts = np.linspace(0, len(x), n+1).astype(int)
-    jobs = [_threads(n, os.getpid()).submit(copy, *arrays, rows[a:b], self.lookup.numpy(), self.table.numpy(), x.numpy()[a:b], ends[a:b])
-            for a,b in zip(cuts[:-1], cuts[1:])]
+    n = torch.get_num_threads()
+    film,reward,start,table,x = (t.numpy() for t in (self.log.film, self.log.reward, _take(self.log.start, rows), self.table, x))
+    first,*others = [(film, reward, start[a:b], table, x[a:b]) for a,b in ((i*len(x)//n, (i+1)*len(x)//n) for i in range(n))]
+    jobs = [_threads(n, os.getpid()).submit(_compiled(), *share) for share in others]
+    _compiled()(*first)
     for job in jobs: job.result()
-    return torch.from_numpy(ends)
 
 # %% ../nbs/04_dataset.ipynb #7a74948b
 def windows(
@@ -427,9 +482,10 @@ def windows(
     shape = (n, self.frame_size+1, self.table.shape[1])
     pooled = self.device.type=='cpu' and self.dtype==torch.float32 and get_worker_info() is None
     x = self.pool.take(shape[0]*shape[1]*shape[2]).view(shape) if pooled else None
-    if pooled and n>=LARGE_BATCH and not self.large and _compiled(): return make_batch(x, _copy_fast(self, rows, x))
-    x = torch.index_select(self.table, 0, self.films(rows).flatten(), out=None if x is None else x.view(-1, shape[2])).view(shape)
-    x[...,-1] = _take(self.arrays['ratings'], rows)
+    if pooled and self.in_memory and n>=LARGE_BATCH and _compiled(): _copy_fast(self, rows, x)
+    else:
+        x = torch.index_select(self.table, 0, self.films(rows).flatten(), out=None if x is None else x.view(-1, shape[2])).view(shape)
+        x[...,-1] = self.rewards(rows)
     return make_batch(x, _take(self.arrays['done'], rows).clone())
 
 # %% ../nbs/04_dataset.ipynb #dab0f588
@@ -441,7 +497,7 @@ def _getitem(
     if not isinstance(i, int): return self.windows(i if self.subset is None and isinstance(i, slice) and i.step in (None,1) else self.rows[i])
     if not -len(self)<=i<len(self): raise IndexError(f'window {i} of {len(self)}')
     return Batch(*(x[0] for x in self.windows(self.rows[[i%len(self)]])))
-TransitionDataset.films,TransitionDataset.windows,TransitionDataset.__getitem__ = films,windows,_getitem
+TransitionDataset.films,TransitionDataset.rewards,TransitionDataset.windows,TransitionDataset.__getitem__ = films,rewards,windows,_getitem
 
 # %% ../nbs/04_dataset.ipynb #c2c2d93a
 def _generator(*seeds:int)->torch.Generator:
@@ -545,7 +601,11 @@ def histories(
 )->list: # one int array of film positions a user, in the order of the file
     "All films of each user, as positions in the embeddings, first to last."
     rows = slice(None) if self.subset is None else self.subset
-    films,done = self.films(rows).cpu().numpy(),_take(self.arrays['done'], rows).cpu().numpy()
-    ends = np.flatnonzero(done)+1
-    return [np.concatenate([films[a], films[a+1:b,-1]]) for a,b in zip(np.r_[0,ends[:-1]], ends)]
+    ends = np.flatnonzero(_take(self.arrays['done'], rows).cpu().numpy())+1
+    runs = zip(np.r_[0,ends[:-1]], ends)
+    if self.in_memory:
+        film,start = self.log.film.cpu().numpy(),_take(self.log.start, rows).cpu().numpy()
+        return [film[start[a]:start[b-1]+self.frame_size+1].copy() for a,b in runs]
+    films = self.films(rows).cpu().numpy()
+    return [np.concatenate([films[a], films[a+1:b,-1]]) for a,b in runs]
 TransitionDataset.histories = histories

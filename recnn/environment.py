@@ -54,7 +54,7 @@ def user_ratings(
     "All that users of a data set rated, and how."
     done = part.arrays['done'][part.rows].cpu().numpy()
     ends = np.flatnonzero(done)+1
-    rewards = part.arrays['ratings'][part.rows.to(part.device).long()].float().cpu().numpy()
+    rewards = part.rewards(part.rows).float().cpu().numpy()
     names = np.asarray(part.arrays['user_id'])[part.rows.numpy()]
     whole = lambda x, a, b: np.concatenate([x[a],x[a+1:b,-1]])
     return {int(names[a]): (h,whole(rewards, a, b)) for h,a,b in zip(part.histories(), np.r_[0,ends[:-1]], ends)}

@@ -66,7 +66,7 @@ def episodes(
     rows = part.rows[torch.from_numpy(starts[:,None]+np.arange(horizon))] # [U,H]
     whole = lambda x: torch.cat([x[:,0,:-1], x[...,-1]], 1)
     films = part.films(rows.flatten()).view(*rows.shape, -1).long().cpu()
-    reward = part.arrays['ratings'][rows.flatten().to(part.device).long()].view(films.shape).float().cpu()
+    reward = part.rewards(rows.flatten()).view(films.shape).float().cpu()
     return Episodes(whole(films), whole(reward), part.embeddings.matrix.float(), part.frame_size, np.asarray(part.arrays['user_id'])[rows[:,0].numpy()])
 
 # %% ../nbs/20d_off_policy.ipynb #e071dc34

@@ -79,8 +79,7 @@ def q_values(
     "Ask a critic about held-out windows."
     c,rows = agent.config,part.rows.long()
     end = end or ('terminal' if getattr(c, 'end_is_terminal', True) else 'drop')
-    reward,done = (part.arrays[k].cpu()[rows].numpy() for k in ('ratings','done'))
-    reward = reward[:,-1].astype('float64')
+    reward,done = part.rewards(rows)[:,-1].cpu().numpy().astype('float64'),part.arrays['done'].cpu()[rows].numpy()
     returns,used = complete_returns(reward, done, c.gamma, end, tail)
     if not used.any(): raise ValueError(f"no log is long enough for tail={tail} at gamma={c.gamma}; use a larger tail or end='continue'")
     q = q_and_return(agent, part)
