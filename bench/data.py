@@ -8,7 +8,7 @@ slow ways of reading run over a part of the windows and are extrapolated, which 
 process of its own, so that its peak memory is its own. The limit that passes are held against is a constant, written as
 often into buffers of a batch's size, two in turn as in a pass.
 """
-import argparse, json, resource, statistics, subprocess, sys, tempfile, time
+import argparse, json, os, resource, statistics, subprocess, sys, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
@@ -143,6 +143,7 @@ def main():
         groupby, _ = in_process("groupby", csv, folder / "groupby.hdf5")
         f = dict(build_s=statistics.median(s for s, _ in builds), build_peak_gb=max(m for _, m in builds), build_pandas_groupby_s=groupby)
         films = random_films(out); ids = films.ids
+        os.sync()  # the passes do not share the machine with what the builds left to be written
         f["open_s"] = statistics.median(opened(out, films) for _ in range(args.runs))
         ds = TransitionDataset(out, films); n = len(ds)
         next(ds.batches(BATCH))  # reads the log, compiles
