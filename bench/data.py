@@ -4,7 +4,8 @@
     python bench/data.py --device cuda      ids and vectors on a GPU; results go to bench/results/data-gpu.json
 
 The log is synthetic, with ML-20M's shape (`recnn.ratings.make_log`); with --folder it is kept and used again. The two
-slow ways of reading run over a part of the windows and are extrapolated, which the table says. Each build runs in a
+slow ways of reading run over a part of the windows and are extrapolated, which the table says. All ways of reading run in
+turn, round by round; a ratio is the median of those within the rounds. Each build runs in a
 process of its own, so that its peak memory is its own. The limit that passes are held against is a constant, written as
 often into buffers of a batch's size, two in turn as in a pass.
 """
@@ -126,7 +127,7 @@ def main():
     parser.add_argument("--ratings", type=int, default=20_000_263)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--runs", type=int, default=3, help="runs of each of our ways; the median counts")
+    parser.add_argument("--runs", type=int, default=5, help="rounds of all ways; medians, of ratios too, count")
     for name in ("--step", "--csv", "--out"): parser.add_argument(name, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.step:
@@ -147,14 +148,19 @@ def main():
         f["open_s"] = statistics.median(opened(out, films) for _ in range(args.runs))
         ds = TransitionDataset(out, films); n = len(ds)
         next(ds.batches(BATCH))  # reads the log, compiles
-        for name, shuffle in (("in_order", False), ("shuffled", True)):
-            for way, least in (("", recnn.dataset.LARGE_BATCH), ("torch_", n + 1)):
-                with mock.patch.object(recnn.dataset, "LARGE_BATCH", least):
-                    f[f"pass_{name}_{way}s"] = statistics.median(walk(ds.batches(BATCH, shuffle)) for _ in range(args.runs))
         movies, ratings, done = (ds.arrays[k] for k in ("movies", "ratings", "done"))
+        vectors, lookup = dict(zip(ids.tolist(), films.matrix)), ds.lookup.long()
         part, few = min(n, 400 * BATCH), min(n, 20 * BATCH)
-        f["pass_index_cat_s"] = index_cat(movies, ratings, done, films.matrix, ds.lookup.long(), part) * n / part
-        f["pass_seed_snippet_s"] = seed_snippet(out, dict(zip(ids.tolist(), films.matrix)), few) * n / few
+
+        def ours(shuffle, least=recnn.dataset.LARGE_BATCH):
+            with mock.patch.object(recnn.dataset, "LARGE_BATCH", least): return walk(ds.batches(BATCH, shuffle))
+        ways = dict(pass_in_order_s=lambda: ours(False), pass_shuffled_s=lambda: ours(True),
+                    pass_in_order_torch_s=lambda: ours(False, n + 1), pass_shuffled_torch_s=lambda: ours(True, n + 1),
+                    pass_index_cat_s=lambda: index_cat(movies, ratings, done, films.matrix, lookup, part) * n / part,
+                    pass_seed_snippet_s=lambda: seed_snippet(out, vectors, few) * n / few)
+        rounds = [{key: way() for key, way in ways.items()} for _ in range(args.runs)]
+        f |= {key: statistics.median(r[key] for r in rounds) for key in ways}
+        f |= {f"times_{key[5:-2]}": statistics.median(r[key] / r["pass_in_order_s"] for r in rounds) for key in ways if key != "pass_in_order_s"}
         window = (FRAME + 1) * (DIM + 1)  # floats
         f["memory_write_gb_s"] = write_bandwidth(250_000_000, 1)  # far more than the caches hold
         f["write_bandwidth_gb_s"] = write_bandwidth(BATCH * window, 2)  # two batches in turn, as in a pass: the caches hold a part
@@ -168,7 +174,7 @@ def main():
     for label, key in (("in order", "pass_in_order_s"), ("shuffled", "pass_shuffled_s"), ("in order, without numba", "pass_in_order_torch_s"),
                        ("shuffled, without numba", "pass_shuffled_torch_s"), (f"E[idx] and cat ({part:,} windows, extrapolated)", "pass_index_cat_s"),
                        (f"dict of tensors ({few:,} windows, extrapolated)", "pass_seed_snippet_s")):
-        print(f"{label:44}{f[key]:9.1f}{f[key] / f['pass_in_order_s']:9.1f}{n / f[key]:13,.0f}")
+        print(f"{label:44}{f[key]:9.1f}{f.get(f'times_{key[5:-2]}', 1):9.1f}{n / f[key]:13,.0f}")
     print(f"a constant into the same buffers: {f['write_bandwidth_gb_s']:.1f} GB/s ({f['memory_write_gb_s']:.1f} into memory beyond the caches), "
           f"{f['write_limit_s']:.1f} s for as many bytes; share reached in order {f['write_bandwidth_share']:.0%}\n")
     record("data", {k: round(v, 3) for k, v in f.items()})
