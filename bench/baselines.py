@@ -3,6 +3,13 @@
     python bench/baselines.py --data sample ml-latest-small     the table; the second is a folder with ratings.csv and movies.csv
     python bench/baselines.py --agents EASE ALS --protocols everyone     some rows anew
 
+    python bench/baselines.py --peer PYTHON --agents "RecTools SASRec" --protocols everyone     a public implementation
+
+The public implementation needs an environment of its own (NumPy 1): PYTHON is the interpreter of one where
+`pip install 'rectools[torch]' 'numpy<2'` was run. It is given the same ratings, as sessions of as many films as a state and
+the next hold, asked the same questions, and judged by the same code. With its default step, 1e-3, it takes three times as long to
+the same figures.
+
 Writes bench/results/baselines.json after each row; rows that are not made anew stay. Each row names its commit. The logs and
 questions are those of bench/agents_quality.py, so that the rows can stand in one table with the agents'.
 
@@ -13,13 +20,14 @@ Each baseline tries its candidates on the validation part (everyone: the last fi
 the first seed, and the best by NDCG@10 is measured on the test part with all seeds. Sequence models train there for as many
 epochs as were best in validation.
 """
-import argparse, json, os, sys, tempfile, time
+import argparse, json, os, subprocess, sys, tempfile, time
 from dataclasses import replace
 from pathlib import Path
 
 os.environ["RECNN_PROGRESS"] = "0"
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
+import pandas as pd
 import torch
 
 from agents_quality import everyone, held_out
@@ -43,6 +51,7 @@ CANDIDATES = {  # name: function of training windows, those who ask, seed and a 
     "ALS": (lambda t, a, s, **c: ALSScorer(t, seed=s, **c), [dict(factors=f, alpha=a) for f in (32, 64) for a in (3., 10.)], True),
     **{n: (None, [{}], True) for n in SEQUENCE},
 }
+PEER = "RecTools SASRec"
 
 
 def film_vectors(log, ids, dim=64):
@@ -62,8 +71,38 @@ def figures(scorer, questions):
             "distinct @1": d["distinct_1"], "distinct @10": d["distinct_k"], "share of top film": d["top_share"], "entropy (bits)": d["entropy"]}
 
 
+class Lists:
+    "Scores of films that stand in lists: ten for the first of each, one for the last, nothing for others."
+    def __init__(self, lists, queries, n_items):
+        self.place, self.lists, self.n = {u: i for i, u in enumerate(queries.user_id.tolist())}, lists, n_items
+    def __call__(self, queries):
+        scores = torch.zeros(len(queries), self.n)
+        for row, user in zip(scores, queries.user_id.tolist()):
+            films = self.lists.get(str(self.place[user]), [])
+            row[films] = torch.arange(10., 10 - len(films), -1)
+        return scores
+
+
+def rectools(learn, queries, seed, checks, args):
+    "SASRec of RecTools after each of some numbers of epochs, as scorers, and the seconds that it trained."
+    length = learn.frame_size
+    sessions = [h[a:a + length + 1] for h in learn.histories() for a in range(0, len(h) - 1, length)]  # each film is to be found once
+    with tempfile.TemporaryDirectory() as folder:
+        for name, lists in (("learn", sessions), ("ask", queries.seen)):
+            sizes = [len(x) for x in lists]
+            table = dict(user_id=np.repeat(np.arange(len(lists)), sizes), item_id=np.concatenate(lists), place=np.concatenate([np.arange(n) for n in sizes]))
+            pd.DataFrame(table).to_csv(f"{folder}/{name}.csv", index=False)
+        words = [args.peer, Path(__file__).with_name("sequence_rectools.py"), folder, length, args.peer_lr, seed, *checks]
+        said = subprocess.run(list(map(str, words)), check=True, stdout=subprocess.PIPE, text=True).stdout
+        seconds = {int(w[1]): float(w[2]) for w in map(str.split, said.splitlines()) if w[:1] == ["epochs"]}
+        return {n: (Lists(json.loads(Path(folder, f"lists-{n}.json").read_text()), queries, len(learn.embeddings)), seconds[n]) for n in checks}
+
+
 def choose(name, learn, queries, ask, args):
     "The best candidate on validation questions, and its figures."
+    if name == PEER:
+        tried = rectools(learn, queries[0], args.seeds[0], range(3, 3 * args.epochs + 1, 3), args)
+        return max(((dict(epochs=n, lr=args.peer_lr), figures(s, queries)) for n, (s, _) in tried.items()), key=lambda x: x[1]["NDCG@10"])
     make, settings, _ = CANDIDATES[name]
     if make is None:
         model, log = fit_sequence(learn, SEQUENCE[name], args.seeds[0], args.epochs, queries[0])
@@ -88,13 +127,15 @@ def measure(data, protocol, args, add):
     with tempfile.TemporaryDirectory() as a, tempfile.TemporaryDirectory() as b:
         (vl, va, vq), (tl, ta, tq) = (open_part(ratings, protocol, part, Path(f)) for part, f in (("valid", a), ("test", b)))
         for name in args.agents:
-            make, _, seeded = CANDIDATES[name]
+            make, _, seeded = CANDIDATES.get(name, (None, [{}], True))
             chosen, row = choose(name, vl, vq, va, args)
             add(data=Path(data).name, protocol=protocol, part="valid", agent=name, seed=args.seeds[0], users=len(vq[0]), **row, chosen=chosen)
             for seed in args.seeds if seeded else args.seeds[:1]:
                 start = time.process_time()
-                scorer = make(tl, ta, seed, **chosen) if make else fit_sequence(tl, SEQUENCE[name], seed, chosen["epochs"])[0]
-                seconds = round(time.process_time() - start, 1)  # of one core
+                if name == PEER: scorer, seconds = rectools(tl, tq[0], seed, [chosen["epochs"]], args)[chosen["epochs"]]
+                else:
+                    scorer = make(tl, ta, seed, **chosen) if make else fit_sequence(tl, SEQUENCE[name], seed, chosen["epochs"])[0]
+                    seconds = round(time.process_time() - start, 1)  # of one core
                 add(data=Path(data).name, protocol=protocol, part="test", agent=name, seed=seed, users=len(tq[0]), **figures(scorer, tq), seconds=seconds, chosen=chosen)
 
 
@@ -102,11 +143,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs="+", default=["sample"], help="'sample' or folders with ratings.csv and movies.csv")
     parser.add_argument("--protocols", nargs="+", choices=["everyone", "held out"], default=["everyone", "held out"])
-    parser.add_argument("--agents", nargs="+", choices=list(CANDIDATES), default=list(CANDIDATES))
+    parser.add_argument("--agents", nargs="+", choices=[*CANDIDATES, PEER], default=list(CANDIDATES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=6, help="of a sequence model, at most")
+    parser.add_argument("--epochs", type=int, default=6, help="of a sequence model, at most; of the peer three times as many")
+    parser.add_argument("--peer", help="Python in whose environment RecTools is installed")
+    parser.add_argument("--peer-lr", type=float, default=3e-3, help="step of RecTools' SASRec")
     parser.add_argument("--out", default="baselines", help="name below bench/results to write")
     args = parser.parse_args()
+    if PEER in args.agents and not args.peer: parser.error(f"{PEER} needs --peer, the Python of an environment where RecTools is installed")
     path, now = RESULTS / f"{args.out}.json", commit()
     head = dict(machine=machine())
     def add(**row):  # read anew each time: another data set may be measured at the same time

@@ -351,10 +351,11 @@ def pretrain_critic(
     seed:int=0, # of the draws
 )->dict: # what the last step returned
     "Regress the critic on the Monte-Carlo returns of a log."
-    from recnn.evaluation import discounted_returns
-    rows,arrays,row = dataset.rows,dataset.arrays,{}
-    pick = lambda x: x[rows.to(x.device).long()].cpu().numpy()
-    returns = torch.tensor(discounted_returns(pick(arrays['ratings'])[:,-1], pick(arrays['done']), agent.config.gamma), dtype=torch.float32)
+    from recnn.values import complete_returns
+    rows,row = dataset.rows,{}
+    reward,done = dataset.rewards(rows)[:,-1].cpu().numpy(),dataset.arrays['done'].cpu()[rows].numpy()
+    end = 'terminal' if agent.config.end_is_terminal else 'continue'
+    returns = torch.tensor(complete_returns(reward, done, agent.config.gamma, end)[0], dtype=torch.float32)
     generator = torch.Generator().manual_seed(seed)
     for _ in range(n_updates):
         drawn = torch.randint(len(rows), (agent.config.batch_size,), generator=generator)
