@@ -13,14 +13,14 @@ from torch import nn
 import torch.nn.functional as F
 from .dataset import TransitionDataset
 from .discrete import Catalogue
-from .evaluation import Queries, interactions, ndcg, recommend_all
+from .evaluation import Queries, interactions, ndcg, recommend_all, seen_matrix
 from .nets import init_weights, make_encoder
 from .training import fit, read_agent, save
 
 # %% auto #0
 __all__ = ['timed_ratings', 'RecentPopularityScorer', 'known_films', 'positions', 'SequentialKNNScorer', 'ease_weights',
-           'seen_matrix', 'EASEScorer', 'ALSScorer', 'SequenceConfig', 'SequenceNet', 'SequenceModel', 'update',
-           'fit_sequence', 'load_sequence']
+           'EASEScorer', 'ALSScorer', 'SequenceConfig', 'SequenceNet', 'SequenceModel', 'update', 'fit_sequence',
+           'load_sequence']
 
 # %% ../nbs/20a_baselines.ipynb #b833aca6
 def timed_ratings(
@@ -133,18 +133,6 @@ def ease_weights(
     p /= -np.diag(p).copy()
     np.fill_diagonal(p, 0)
     return p
-
-# %% ../nbs/20a_baselines.ipynb #1bc89007
-def seen_matrix(
-    queries:Queries, # who asks
-    n_items:int, # N
-): # scipy.sparse.csr_array [U,N] of 0 and 1
-    "Which film each user has seen."
-    from scipy.sparse import csr_array
-    ends = np.cumsum([0]+[len(s) for s in queries.seen])
-    x = csr_array((np.ones(ends[-1],'float32'), np.concatenate(queries.seen), ends), shape=(len(queries),n_items))
-    x.sum_duplicates(); x.data[:] = 1
-    return x
 
 # %% ../nbs/20a_baselines.ipynb #932a4b80
 class EASEScorer:

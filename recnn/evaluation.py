@@ -15,10 +15,10 @@ from .embeddings import ItemEmbeddings, similarity, top_k
 
 # %% auto #0
 __all__ = ['places', 'METRICS', 'Queries', 'about_queries', 'last_out', 'hits', 'discounts', 'hit_rate', 'ndcg', 'diversity',
-           'exposure', 'RandomScorer', 'interactions', 'PopularityScorer', 'ItemKNNScorer', 'AgentScorer', 'seen_pairs',
-           'best_films', 'recommend_all', 'novelty', 'list_diversity', 'popular_place', 'serendipity',
-           'weighted_recall', 'Ranking', 'cutoffs', 'list_values', 'measure', 'summary', 'short_row', 'rank_table',
-           'discounted_returns', 'q_and_return', 'pairwise', 'mean_distance', 'value_table', 'Watch']
+           'exposure', 'RandomScorer', 'interactions', 'PopularityScorer', 'seen_matrix', 'ItemKNNScorer',
+           'AgentScorer', 'seen_pairs', 'best_films', 'recommend_all', 'novelty', 'list_diversity', 'popular_place',
+           'serendipity', 'weighted_recall', 'Ranking', 'cutoffs', 'list_values', 'measure', 'summary', 'short_row',
+           'rank_table', 'discounted_returns', 'q_and_return', 'pairwise', 'mean_distance', 'value_table', 'Watch']
 
 # %% ../nbs/20_evaluation.ipynb #c72c52ad
 if TYPE_CHECKING:
@@ -165,6 +165,18 @@ class PopularityScorer:
         self.count,self.n_users = torch.tensor(x.sum(0), dtype=torch.float32),x.shape[0]
     def __call__(self, queries): return self.count.expand(len(queries), -1)
 
+# %% ../nbs/20_evaluation.ipynb #1bc89007
+def seen_matrix(
+    queries:Queries, # who asks
+    n_items:int, # N
+): # scipy.sparse.csr_array [U,N] of 0 and 1
+    "Which film each user has seen."
+    from scipy.sparse import csr_array
+    ends = np.cumsum([0]+[len(s) for s in queries.seen])
+    x = csr_array((np.ones(ends[-1],'float32'), np.concatenate(queries.seen), ends), shape=(len(queries),n_items))
+    x.sum_duplicates(); x.data[:] = 1
+    return x
+
 # %% ../nbs/20_evaluation.ipynb #cb4b3275
 class ItemKNNScorer:
     "Sum of the similarities between a film and all films of the history."
@@ -186,10 +198,7 @@ class ItemKNNScorer:
         self.similarity = vstack(rows).T.tocsr() # [N,N]: column i holds the neighbours of film i
 
     def __call__(self, queries):
-        from scipy.sparse import csr_array
-        rows = np.repeat(np.arange(len(queries)), [len(s) for s in queries.seen])
-        h = csr_array((np.ones(len(rows),'float32'), (rows,np.concatenate(queries.seen))), shape=(len(queries),self.similarity.shape[0]))
-        return torch.from_numpy((h@self.similarity).toarray()).float()
+        return torch.from_numpy((seen_matrix(queries, self.similarity.shape[0])@self.similarity).toarray()).float()
 
 # %% ../nbs/20_evaluation.ipynb #3de7181f
 class AgentScorer:
