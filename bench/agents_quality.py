@@ -24,7 +24,7 @@ from recnn.ddpg import DDPG, DDPGConfig
 from recnn.discrete import IQL, BehaviourCloning, FilmConfig, IQLConfig, TD3Films, TD3FilmsConfig, TopKConfig, TopKReinforce
 from recnn.baselines import SequentialKNNScorer
 from recnn.embeddings import similarity
-from recnn.evaluation import AgentScorer, ItemKNNScorer, PopularityScorer, RandomScorer, last_out, q_and_return, rank_table
+from recnn.evaluation import AgentScorer, ItemKNNScorer, PopularityScorer, RandomScorer, last_out, ndcg, q_and_return, rank_table, recommend_all
 from recnn.merging import embed_films
 from recnn.offline import TD3BC, RerankScorer, TD3BCConfig
 from recnn.ratings import leave_last_out, load_sample, read_movies, read_ratings, split_users
@@ -67,6 +67,13 @@ def held_out(ratings, part):
     return ratings[ratings.user_id.isin(users.train)].reset_index(drop=True), ratings[ratings.user_id.isin(getattr(users, part))].reset_index(drop=True)
 
 
+def alone(log, queries):
+    """Whether the last film of each user has a second of its own. Ratings of one second stand by film id: a model of the order can learn
+    that, and it is no taste."""
+    tied = log.user_id[(log.timestamp.diff() == 0) & (log.user_id.diff() == 0) & ~log.duplicated("user_id", keep="last")]
+    return torch.from_numpy(~np.isin(queries.user_id, tied))
+
+
 def open_sets(learn, ask, movies, folder, cache=None, **options):
     films = film_vectors(learn, movies, cache, **options)
     for name, log in (("learn", learn), ("ask", ask)): build_dataset(log, folder / f"{name}.hdf5")
@@ -96,8 +103,10 @@ def train(name, learn, seed, updates, settings):
     return agent, time.process_time() - start  # of one core
 
 
-def rank(scorers, queries):
-    return {n: {k: float(v) for k, v in row.items() if "s.e." not in k} for n, row in rank_table(scorers, queries).to_dict("index").items()}
+def rank(scorers, queries, own):
+    "Rows of ranking over all users, and NDCG over those whose last film has a second of its own."
+    rows = {n: {k: float(v) for k, v in row.items() if "s.e." not in k} for n, row in rank_table(scorers, queries).to_dict("index").items()}
+    return {n: row | {"NDCG@10 alone": ndcg(recommend_all(scorers[n], queries), queries.target)[own].mean().item()} for n, row in rows.items()}
 
 
 def measure(args, part, seeds, add, folder):
@@ -107,15 +116,16 @@ def measure(args, part, seeds, add, folder):
         (place := folder / part / protocol).mkdir(parents=True)
         learn, ask = open_sets(*logs, movies, place, args.cache or folder / "texts.db", **args.films)
         films, queries = learn.embeddings, last_out(ask)
+        own = alone(logs[1], queries)
         about = dict(part=part, protocol=protocol, users=len(queries))
         if args.baselines:
             made = zip(BASELINES, (RandomScorer(len(films)), PopularityScorer(learn), ItemKNNScorer(learn), SequentialKNNScorer(learn)))
-            for name, row in rank(dict(made), queries).items(): add(agent=name, seed=0, **about, **row)
+            for name, row in rank(dict(made), queries, own).items(): add(agent=name, seed=0, **about, **row)
         for name in args.agents:
             for seed in seeds[:args.held_seeds] if protocol == "held out" else seeds:
                 agent, seconds = train(name, learn, seed, args.updates, args.settings)
                 truth = values(agent, ask) | shape(agent, queries, films) if protocol == "held out" else {}
-                for n, row in rank({name: AgentScorer(agent, films), f"{name}, re-ranked": RerankScorer(agent, films)}, queries).items():
+                for n, row in rank({name: AgentScorer(agent, films), f"{name}, re-ranked": RerankScorer(agent, films)}, queries, own).items():
                     add(agent=n, seed=seed, **about, seconds=round(seconds, 1), updates=agent.n_updates, **row, **(truth if n == name else {}))
 
 
