@@ -7,7 +7,7 @@
 
 The public implementation needs an environment of its own (NumPy 1): PYTHON is the interpreter of one where
 `pip install 'rectools[torch]' 'numpy<2'` was run. It is given the same ratings, as sessions of as many films as a state and
-the next hold, asked the same questions, and judged by the same code. With its default step, 1e-3, it takes three times as long to
+the next hold, asked the same questions, and judged by the same code. With its default step, 1e-3, it takes twice as many epochs to
 the same figures.
 
 Writes bench/results/baselines.json after each row; rows that are not made anew stay. Each row names its commit. The logs and
