@@ -377,7 +377,7 @@ def positions(
 )->torch.Tensor: # int32, of the same shape, on the device
     "Rows of the embeddings of films."
     ids = ids.to(self.device)
-    if self.large: ids = torch.searchsorted(self.ids, ids)
+    if self.large: ids = torch.searchsorted(self.ids, ids.contiguous())
     return self.lookup.index_select(0, ids.flatten()).view(ids.shape)
 TransitionDataset.positions = positions
 
