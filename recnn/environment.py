@@ -182,7 +182,7 @@ Session.play = play
 def _env_class():
     "The environment's class; made when it is needed, so that the module imports without Gymnasium."
     try: import gymnasium
-    except ImportError as e: raise ImportError("gymnasium is missing; run: pip install 'recnn[env]'") from e
+    except ImportError as e: raise ImportError("gymnasium is missing; run: pip install gymnasium") from e
     class RecommendEnv(gymnasium.Env):
         "Users who answer recommendations."
         metadata = dict(render_modes=[])
