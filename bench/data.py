@@ -25,6 +25,11 @@ from recnn.ratings import make_log, write_log
 BATCH, DIM, FRAME = 5000, 128, 10
 
 
+def make_csv(csv, ratings):
+    "A log with ML-20M's shape, in a process of its own: a child's peak memory begins with its parent's."
+    write_log(make_log(n_users=max(int(ratings) * 138_493 // 20_000_263, 1), n_ratings=int(ratings)), csv)
+
+
 def build_ours(csv, out):
     "CSV to HDF5 by `build_dataset`."
     Path(out).unlink(missing_ok=True)
@@ -47,7 +52,7 @@ def build_groupby(csv, out):
 
 
 def in_process(step, csv, out):
-    "Seconds and peak memory in GB of one build in a fresh process."
+    "Seconds and peak memory in GB of one step in a fresh process."
     words = [sys.executable, __file__, "--step", step, "--csv", str(csv), "--out", str(out)]
     return json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
 
@@ -131,12 +136,12 @@ def main():
     for name in ("--step", "--csv", "--out"): parser.add_argument(name, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.step:
-        start = time.perf_counter(); dict(ours=build_ours, groupby=build_groupby)[args.step](args.csv, args.out)
+        start = time.perf_counter(); dict(log=make_csv, ours=build_ours, groupby=build_groupby)[args.step](args.csv, args.out)
         return print(json.dumps([time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6]))
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or Path(temporary); folder.mkdir(parents=True, exist_ok=True)
         csv, out = folder / f"ratings-{args.ratings}.csv", folder / "data.hdf5"
-        if not csv.exists(): write_log(make_log(n_users=max(args.ratings * 138_493 // 20_000_263, 1), n_ratings=args.ratings), csv)
+        if not csv.exists(): in_process("log", csv, args.ratings)
         if args.device != "cpu":
             build_ours(csv, out)
             return on_device(out, random_films(out), args.device, args.runs)
