@@ -24,7 +24,8 @@ from recnn.ddpg import DDPG, DDPGConfig
 from recnn.discrete import IQL, BehaviourCloning, FilmConfig, IQLConfig, TD3Films, TD3FilmsConfig, TopKConfig, TopKReinforce
 from recnn.baselines import SequentialKNNScorer
 from recnn.embeddings import similarity
-from recnn.evaluation import AgentScorer, ItemKNNScorer, PopularityScorer, RandomScorer, last_out, ndcg, q_and_return, rank_table, recommend_all
+from recnn.evaluation import AgentScorer, ItemKNNScorer, PopularityScorer, RandomScorer, last_out, q_and_return, short_row
+from recnn.evaluation import measure as measure_lists
 from recnn.merging import embed_films
 from recnn.offline import TD3BC, RerankScorer, TD3BCConfig
 from recnn.ratings import leave_last_out, load_sample, read_movies, read_ratings, split_users
@@ -105,8 +106,8 @@ def train(name, learn, seed, updates, settings):
 
 def rank(scorers, queries, own):
     "Rows of ranking over all users, and NDCG over those whose last film has a second of its own."
-    rows = {n: {k: float(v) for k, v in row.items() if "s.e." not in k} for n, row in rank_table(scorers, queries).to_dict("index").items()}
-    return {n: row | {"NDCG@10 alone": ndcg(recommend_all(scorers[n], queries), queries.target)[own].mean().item()} for n, row in rows.items()}
+    made = {n: measure_lists(scorer, queries) for n, scorer in scorers.items()}
+    return {n: {k: float(v) for k, v in short_row(r, [10]).items() if "s.e." not in k} | {"NDCG@10 alone": float(r.values["NDCG@10"][own.numpy()].mean())} for n, r in made.items()}
 
 
 def measure(args, part, seeds, add, folder):

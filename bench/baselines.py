@@ -41,6 +41,7 @@ from record import RESULTS, commit, machine
 torch.set_num_threads(1)
 SASREC = SequenceConfig()
 SEQUENCE = {"SASRec style": SASREC, "GRU4Rec style": replace(SASREC, encoder="gru"), "SASRec style, tuned vectors": replace(SASREC, vectors="tuned")}
+PEER = "RecTools SASRec"
 CANDIDATES = {  # name: function of training windows, those who ask, seed and a setting; settings; whether the seed matters
     "popularity": (lambda t, a, s: PopularityScorer(t), [{}], False),
     "recent popularity": (lambda t, a, s, **c: RecentPopularityScorer(t, ask=a, **c), [dict(days=d) for d in (30, 365, 3650)], False),
@@ -48,9 +49,8 @@ CANDIDATES = {  # name: function of training windows, those who ask, seed and a 
     "sequential kNN": (lambda t, a, s, **c: SequentialKNNScorer(t, **c), [dict(window=w) for w in (2, 5, 10)], False),
     "EASE": (lambda t, a, s, **c: EASEScorer(t, **c), [dict(l2=x) for x in (100., 300., 1000.)], False),
     "ALS": (lambda t, a, s, **c: ALSScorer(t, seed=s, **c), [dict(factors=f, alpha=a) for f in (32, 64) for a in (3., 10.)], True),
-    **{n: (None, [{}], True) for n in SEQUENCE},
+    **{n: (None, [{}], True) for n in (*SEQUENCE, PEER)},
 }
-PEER = "RecTools SASRec"
 
 
 def film_vectors(log, ids, dim=64):
@@ -72,12 +72,11 @@ def figures(scorer, questions):
 
 class Lists:
     "Scores of films that stand in lists: ten for the first of each, one for the last, nothing for others."
-    def __init__(self, lists, queries, n_items):
-        self.place, self.lists, self.n = {u: i for i, u in enumerate(queries.user_id.tolist())}, lists, n_items
+    def __init__(self, lists, n_items): self.lists, self.n = lists, n_items
     def __call__(self, queries):
         scores = torch.zeros(len(queries), self.n)
         for row, user in zip(scores, queries.user_id.tolist()):
-            films = self.lists.get(str(self.place[user]), [])
+            films = self.lists.get(str(user), [])
             row[films] = torch.arange(10., 10 - len(films), -1)
         return scores
 
@@ -87,14 +86,14 @@ def rectools(learn, queries, seed, checks, args):
     length = learn.frame_size
     sessions = [h[a:a + length + 1] for h in learn.histories() for a in range(0, len(h) - 1, length)]  # each film is to be found once
     with tempfile.TemporaryDirectory() as folder:
-        for name, lists in (("learn", sessions), ("ask", queries.seen)):
+        for name, whose, lists in (("learn", np.arange(len(sessions)), sessions), ("ask", queries.user_id, queries.seen)):
             sizes = [len(x) for x in lists]
-            table = dict(user_id=np.repeat(np.arange(len(lists)), sizes), item_id=np.concatenate(lists), place=np.concatenate([np.arange(n) for n in sizes]))
+            table = dict(user_id=np.repeat(whose, sizes), item_id=np.concatenate(lists), place=np.concatenate([np.arange(n) for n in sizes]))
             pd.DataFrame(table).to_csv(f"{folder}/{name}.csv", index=False)
         words = [args.peer, Path(__file__).with_name("sequence_rectools.py"), folder, length, args.peer_lr, seed, *checks]
         said = subprocess.run(list(map(str, words)), check=True, stdout=subprocess.PIPE, text=True).stdout
         seconds = {int(w[1]): float(w[2]) for w in map(str.split, said.splitlines()) if w[:1] == ["epochs"]}
-        return {n: (Lists(json.loads(Path(folder, f"lists-{n}.json").read_text()), queries, len(learn.embeddings)), seconds[n]) for n in checks}
+        return {n: (Lists(json.loads(Path(folder, f"lists-{n}.json").read_text()), len(learn.embeddings)), seconds[n]) for n in checks}
 
 
 def choose(name, learn, queries, ask, args):
@@ -125,7 +124,7 @@ def measure(data, protocol, args, add):
     with tempfile.TemporaryDirectory() as a, tempfile.TemporaryDirectory() as b:
         (vl, va, vq), (tl, ta, tq) = (open_part(ratings, protocol, part, Path(f)) for part, f in (("valid", a), ("test", b)))
         for name in args.agents:
-            make, _, seeded = CANDIDATES.get(name, (None, [{}], True))
+            make, _, seeded = CANDIDATES[name]
             chosen, row = choose(name, vl, vq, va, args)
             add(data=Path(data).name, protocol=protocol, part="valid", agent=name, seed=args.seeds[0], users=len(vq[0]), **row, chosen=chosen)
             for seed in args.seeds if seeded else args.seeds[:1]:
@@ -141,7 +140,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs="+", default=["sample"], help="'sample' or folders with ratings.csv and movies.csv")
     parser.add_argument("--protocols", nargs="+", choices=["everyone", "held out"], default=["everyone", "held out"])
-    parser.add_argument("--agents", nargs="+", choices=[*CANDIDATES, PEER], default=list(CANDIDATES))
+    parser.add_argument("--agents", nargs="+", choices=list(CANDIDATES), default=[n for n in CANDIDATES if n != PEER])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=6, help="of a sequence model, at most; of the peer three times as many")
     parser.add_argument("--peer", help="Python in whose environment RecTools is installed")

@@ -5,9 +5,9 @@
 
 The log is synthetic, with ML-20M's shape (`recnn.ratings.make_log`); with --folder it is kept and used again. The two
 slow ways of reading run over a part of the windows and are extrapolated, which the table says. All ways of reading run in
-turn, round by round; a ratio is the median of those within the rounds. Each build runs in a
-process of its own, so that its peak memory is its own. The limit that passes are held against is a constant, written as
-often into buffers of a batch's size, two in turn as in a pass.
+turn, round by round; a ratio is the median of those within the rounds. Each build runs in a process of its own, so that its
+peak memory is its own. The limit that passes are held against is a constant, written as often into buffers of a batch's
+size, two in turn as in a pass.
 """
 import argparse, json, os, resource, statistics, subprocess, sys, tempfile, time
 from concurrent.futures import ThreadPoolExecutor

@@ -47,7 +47,7 @@ class RecentPopularityScorer:
         total = np.bincount(self.film, minlength=len(train.embeddings))
         self.rest,self.span,self.asked = total/(total.max()+1),days*86400,None # below one rating
         if ask is not None:
-            rows = ask.rows.numpy()[ask.arrays['done'].cpu().numpy()[ask.rows.numpy()]]
+            rows = ask.last_rows.numpy()
             self.asked = dict(zip(ask.arrays['user_id'][rows].tolist(), ask.arrays['timestamp'][rows].tolist()))
 
     def times(self, queries): # -> [U]

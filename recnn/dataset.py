@@ -18,7 +18,7 @@ from .ratings import COLUMNS, UserSplit, atomic_write, read_arrays
 __all__ = ['FORMAT', 'VERSION', 'SPLITS', 'PIECE', 'RELEASE', 'GROUP', 'IN_MEMORY', 'KEYS', 'LARGE_BATCH', 'LARGE_ID', 'Windows',
            'window_starts', 'to_reward', 'build_dataset', 'Batch', 'make_batch', 'seed_order', 'open_arrays',
            'content_hash', 'BufferPool', 'TransitionDataset', 'positions', 'RatingLog', 'read_log', 'films', 'rewards',
-           'windows', 'BlockOrder', 'batches', 'sample', 'BatchStream', 'part', 'histories']
+           'windows', 'BlockOrder', 'batches', 'sample', 'BatchStream', 'part', 'histories', 'outcomes']
 
 # %% ../nbs/04_dataset.ipynb #d89bcf5d
 if TYPE_CHECKING:
@@ -333,14 +333,14 @@ class TransitionDataset(Dataset):
         self.large = bool(ids[-1]>=LARGE_ID)
         if not self.large: self.lookup = torch.zeros(int(ids[-1])+1, dtype=torch.int32, device=device).index_copy_(0, self.ids.long(), positions)
         self.table = torch.cat([embeddings.matrix, torch.zeros(len(embeddings),1)], 1).to(device, dtype)
-        self.pool,self.subset,self._open,self._maps,self._log = BufferPool(),None,arrays,[],{}
+        self.pool,self.subset,self._open,self._maps = BufferPool(),None,arrays,[]
         n,size = len(self),arrays['ratings'].itemsize
         self.in_memory = (n+self.frame_size*int(self.attrs['n_users']))*(4+size)+4*n<=IN_MEMORY if in_memory is None else in_memory
 
-    def __getstate__(self): return self.__dict__|dict(_open=None, _maps=[], _log={}, pool=BufferPool()) # another process maps the file itself
+    def __getstate__(self): return self.__dict__|dict(_open=None, _maps=[], pool=BufferPool()) # another process maps the file itself
     def __len__(self): return int(self.attrs['n_rows']) if self.subset is None else len(self.subset)
     def __enter__(self): return self
-    def __exit__(self, *_): self._open,self._maps,self._log = None,[],{}
+    def __exit__(self, *_): self._open,self._maps = None,[]
 
     @property
     def frame_size(self): return int(self.attrs['frame_size'])
@@ -355,8 +355,10 @@ class TransitionDataset(Dataset):
         return self._open
     @property
     def log(self): # `RatingLog`, read when it is first asked for; parts share it
-        if not self._log: self._log['all'] = read_log(self)
-        return self._log['all']
+        if 'log' not in self.arrays: self._open['log'] = read_log(self)
+        return self._open['log']
+    @property
+    def last_rows(self): return self.rows[self.arrays['done'][self.rows].cpu()] # row of each user's last window
 
     def release(self): # give the pages that were read back to the system, which keeps them while it has room
         if hasattr(mmap.mmap, 'madvise'):
@@ -384,9 +386,9 @@ TransitionDataset.positions = positions
 # %% ../nbs/04_dataset.ipynb #ea5ca193
 class RatingLog(NamedTuple):
     "Every rating of the users that have windows, once, on the device."
-    film:torch.Tensor # [R] int32: row of the embeddings
-    reward:torch.Tensor # [R]
-    start:torch.Tensor # [N] place of each window's first film
+    films:torch.Tensor # [R] int32: row of the embeddings
+    rewards:torch.Tensor # [R]
+    starts:torch.Tensor # [N] place of each window's first film
 
 def read_log(
     self:TransitionDataset, # a data set
@@ -412,14 +414,14 @@ def films(
     rows, # slice or tensor of rows of the file
 )->torch.Tensor: # [B,T+1] int32: rows of the embeddings
     "Positions of the films of some windows."
-    return _runs(self, self.log.film, rows) if self.in_memory else self.positions(_take(self.arrays['movies'], rows))
+    return _runs(self, self.log.films, rows) if self.in_memory else self.positions(_take(self.arrays['movies'], rows))
 
 def rewards(
     self:TransitionDataset, # a data set
     rows, # slice or tensor of rows of the file
 )->torch.Tensor: # [B,T+1]
     "Rewards of the films of some windows."
-    return _runs(self, self.log.reward, rows) if self.in_memory else _take(self.arrays['ratings'], rows)
+    return _runs(self, self.log.rewards, rows) if self.in_memory else _take(self.arrays['ratings'], rows)
 
 def _runs(
     self:TransitionDataset, # a data set
@@ -427,7 +429,7 @@ def _runs(
     rows, # slice or tensor of rows of the file
 )->torch.Tensor: # [B,T+1]
     "What a column of the log says about some windows."
-    return x.unfold(0, self.frame_size+1, 1).index_select(0, _take(self.log.start, rows))
+    return x.unfold(0, self.frame_size+1, 1).index_select(0, _take(self.log.starts, rows))
 
 # %% ../nbs/04_dataset.ipynb #7ff24461
 def _copy_windows(film, reward, start, vectors, x):
@@ -465,7 +467,7 @@ def _copy_fast(
 )->None:
     "Fill a buffer by compiled code."
     n = torch.get_num_threads()
-    film,reward,start,table,x = (t.numpy() for t in (self.log.film, self.log.reward, _take(self.log.start, rows), self.table, x))
+    film,reward,start,table,x = (t.numpy() for t in (self.log.films, self.log.rewards, _take(self.log.starts, rows), self.table, x))
     first,*others = [(film, reward, start[a:b], table, x[a:b]) for a,b in ((i*len(x)//n, (i+1)*len(x)//n) for i in range(n))]
     jobs = [_threads(n, os.getpid()).submit(_compiled(), *share) for share in others]
     _compiled()(*first)
@@ -598,14 +600,22 @@ TransitionDataset.part = part
 # %% ../nbs/04_dataset.ipynb #080dfe67
 def histories(
     self:TransitionDataset, # a data set or a part of it
-)->list: # one int array of film positions a user, in the order of the file
-    "All films of each user, as positions in the embeddings, first to last."
+    of:str='films', # or 'rewards'
+)->list: # an array a user, in the order of the file
+    "All films of each user, as positions in the embeddings, or all rewards, first to last."
+    if of not in ('films','rewards'): raise ValueError(f"of must be 'films' or 'rewards', got {of!r}")
     rows = slice(None) if self.subset is None else self.subset
     ends = np.flatnonzero(_take(self.arrays['done'], rows).cpu().numpy())+1
     runs = zip(np.r_[0,ends[:-1]], ends)
     if self.in_memory:
-        film,start = self.log.film.cpu().numpy(),_take(self.log.start, rows).cpu().numpy()
-        return [film[start[a]:start[b-1]+self.frame_size+1].copy() for a,b in runs]
-    films = self.films(rows).cpu().numpy()
-    return [np.concatenate([films[a], films[a+1:b,-1]]) for a,b in runs]
-TransitionDataset.histories = histories
+        x,start = getattr(self.log, of).cpu().numpy(),_take(self.log.starts, rows).cpu().numpy()
+        return [x[start[a]:start[b-1]+self.frame_size+1].copy() for a,b in runs]
+    x = getattr(self, of)(rows).cpu().numpy()
+    return [np.concatenate([x[a], x[a+1:b,-1]]) for a,b in runs]
+
+def outcomes(
+    self:TransitionDataset, # a data set or a part of it
+)->tuple[np.ndarray,np.ndarray]: # reward [N] and done [N] of its windows, in the order of the file
+    "What came of every window, without the vectors."
+    return tuple(_take(x, self.rows).cpu().numpy() for x in (self.arrays['ratings'][:,-1], self.arrays['done']))
+TransitionDataset.histories,TransitionDataset.outcomes = histories,outcomes

@@ -52,12 +52,8 @@ def user_ratings(
     part:TransitionDataset, # windows of some users
 )->dict: # user -> positions [n] and rewards [n], first to last
     "All that users of a data set rated, and how."
-    done = part.arrays['done'][part.rows].cpu().numpy()
-    ends = np.flatnonzero(done)+1
-    rewards = part.rewards(part.rows).float().cpu().numpy()
-    names = np.asarray(part.arrays['user_id'])[part.rows.numpy()]
-    whole = lambda x, a, b: np.concatenate([x[a],x[a+1:b,-1]])
-    return {int(names[a]): (h,whole(rewards, a, b)) for h,a,b in zip(part.histories(), np.r_[0,ends[:-1]], ends)}
+    names = part.arrays['user_id'][part.last_rows.numpy()]
+    return {int(n): (h,r.astype('float32')) for n,h,r in zip(names, part.histories(), part.histories('rewards'))}
 
 # %% ../nbs/20e_environment.ipynb #4f3b4df5
 class TasteModel:

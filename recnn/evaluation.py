@@ -59,7 +59,7 @@ def last_out(
     part:TransitionDataset, # held-out windows, such as `dataset.part('test')`
 )->Queries:
     "The last film of each user as a question."
-    rows = part.rows[part.arrays['done'][part.rows].cpu()]
+    rows = part.last_rows
     if len(rows)==0: raise ValueError(f'{part.path}: no user in this part of the data set')
     target,n = part.films(rows)[:,-1].long().cpu(),len(part.embeddings)
     return Queries(part.windows(rows).state, target, [h[:-1] for h in part.histories()], part.arrays['user_id'][rows.numpy()],

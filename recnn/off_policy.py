@@ -58,16 +58,11 @@ def episodes(
 )->Episodes: # of the users with at least T+H ratings
     "The users of a data set as episodes."
     if horizon<1: raise ValueError(f'horizon must be at least 1, got {horizon}')
-    done = part.arrays['done'][part.rows].cpu().numpy()
-    ends = np.flatnonzero(done)+1
-    starts = np.r_[0,ends[:-1]]
-    starts = starts[ends-starts>=horizon]
-    if len(starts)==0: raise ValueError(f'{part.path}: no user here has {part.frame_size+horizon} ratings; choose a horizon below {horizon}')
-    rows = part.rows[torch.from_numpy(starts[:,None]+np.arange(horizon))] # [U,H]
-    whole = lambda x: torch.cat([x[:,0,:-1], x[...,-1]], 1)
-    films = part.films(rows.flatten()).view(*rows.shape, -1).long().cpu()
-    reward = part.rewards(rows.flatten()).view(films.shape).float().cpu()
-    return Episodes(whole(films), whole(reward), part.embeddings.matrix.float(), part.frame_size, np.asarray(part.arrays['user_id'])[rows[:,0].numpy()])
+    films,rewards,n = part.histories(),part.histories('rewards'),part.frame_size+horizon
+    kept = [i for i,h in enumerate(films) if len(h)>=n]
+    if not kept: raise ValueError(f'{part.path}: no user here has {n} ratings; choose a horizon below {horizon}')
+    first = lambda xs: torch.from_numpy(np.stack([xs[i][:n] for i in kept]))
+    return Episodes(first(films).long(), first(rewards).float(), part.embeddings.matrix.float(), part.frame_size, np.asarray(part.arrays['user_id'])[part.last_rows.numpy()[kept]])
 
 # %% ../nbs/20d_off_policy.ipynb #e071dc34
 def without_seen(

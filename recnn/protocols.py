@@ -170,8 +170,7 @@ def rated_pairs(
     import pandas as pd
     if not isinstance(part, TransitionDataset): return pd.MultiIndex.from_arrays([part.user_id, part.item_id])
     films = part.histories()
-    ends = part.rows[part.arrays['done'][part.rows].cpu()].numpy()
-    return pd.MultiIndex.from_arrays([np.repeat(part.arrays['user_id'][ends], [len(h) for h in films]), part.embeddings.ids[np.concatenate(films)]])
+    return pd.MultiIndex.from_arrays([np.repeat(part.arrays['user_id'][part.last_rows.numpy()], [len(h) for h in films]), part.embeddings.ids[np.concatenate(films)]])
 
 # %% ../nbs/20a_protocols.ipynb #086a667e
 def check_rows(

@@ -353,9 +353,8 @@ def pretrain_critic(
     "Regress the critic on the Monte-Carlo returns of a log."
     from recnn.values import complete_returns
     rows,row = dataset.rows,{}
-    reward,done = dataset.rewards(rows)[:,-1].cpu().numpy(),dataset.arrays['done'].cpu()[rows].numpy()
     end = 'terminal' if agent.config.end_is_terminal else 'continue'
-    returns = torch.tensor(complete_returns(reward, done, agent.config.gamma, end)[0], dtype=torch.float32)
+    returns = torch.tensor(complete_returns(*dataset.outcomes(), agent.config.gamma, end)[0], dtype=torch.float32)
     generator = torch.Generator().manual_seed(seed)
     for _ in range(n_updates):
         drawn = torch.randint(len(rows), (agent.config.batch_size,), generator=generator)

@@ -77,9 +77,10 @@ def q_values(
     tail:float=0.05, # as in `complete_returns`
 )->QValues:
     "Ask a critic about held-out windows."
-    c,rows = agent.config,part.rows.long()
+    c = agent.config
     end = end or ('terminal' if getattr(c, 'end_is_terminal', True) else 'drop')
-    reward,done = part.rewards(rows)[:,-1].cpu().numpy().astype('float64'),part.arrays['done'].cpu()[rows].numpy()
+    reward,done = part.outcomes()
+    reward = reward.astype('float64')
     returns,used = complete_returns(reward, done, c.gamma, end, tail)
     if not used.any(): raise ValueError(f"no log is long enough for tail={tail} at gamma={c.gamma}; use a larger tail or end='continue'")
     q = q_and_return(agent, part)
