@@ -27,7 +27,7 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
     packages=find_packages(include=["recnn", "recnn.*"]),
-    package_data={"recnn": ["data/*"]},
+    package_data={"recnn": ["sample/*"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
     extras_require={name[: -len("_requirements")]: cfg[name].split() for name in cfg if name.endswith("_requirements")},

@@ -20,12 +20,12 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from recnn.dataset import TransitionDataset, build_dataset
-from recnn.ddpg import DDPG, DDPGConfig, ddpg_target
-from recnn.embeddings import ItemEmbeddings
-from recnn.ratings import check_ratings, make_log
-from recnn.td3 import TD3, TD3Config, td3_target
-from recnn.training import move_targets
+from recnn.data.windows import TransitionDataset, build_dataset
+from recnn.agents.ddpg import DDPG, DDPGConfig, ddpg_target
+from recnn.items.text import ItemEmbeddings
+from recnn.data.log import check_ratings, make_log
+from recnn.agents.td3 import TD3, TD3Config, td3_target
+from recnn.agents.fit import move_targets
 from record import record
 
 DIM, FRAME, HIDDEN = 128, 10, 256

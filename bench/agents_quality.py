@@ -19,18 +19,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import torch
 
-from recnn.dataset import TransitionDataset, build_dataset
-from recnn.ddpg import DDPG, DDPGConfig
-from recnn.discrete import IQL, BehaviourCloning, FilmConfig, IQLConfig, TD3Films, TD3FilmsConfig, TopKConfig, TopKReinforce
-from recnn.baselines import SequentialKNNScorer
-from recnn.embeddings import similarity
-from recnn.evaluation import AgentScorer, ItemKNNScorer, PopularityScorer, RandomScorer, last_out, q_and_return, short_row
-from recnn.evaluation import measure as measure_lists
-from recnn.merging import embed_films
-from recnn.offline import TD3BC, RerankScorer, TD3BCConfig
-from recnn.ratings import leave_last_out, load_sample, read_movies, read_ratings, split_users
-from recnn.td3 import TD3, TD3Config
-from recnn.training import fit
+from recnn.data.windows import TransitionDataset, build_dataset
+from recnn.agents.ddpg import DDPG, DDPGConfig
+from recnn.agents.item_agent import IQL, BehaviourCloning, FilmConfig, IQLConfig, TD3Films, TD3FilmsConfig, TopKConfig, TopKReinforce
+from recnn.evaluation.baselines import SequentialKNNScorer
+from recnn.items.text import similarity
+from recnn.evaluation.ranking import AgentScorer, ItemKNNScorer, PopularityScorer, RandomScorer, last_out, q_and_return, short_row
+from recnn.evaluation.ranking import measure as measure_lists
+from recnn.items.merge import embed_films
+from recnn.agents.td3_bc import TD3BC, RerankScorer, TD3BCConfig
+from recnn.data.log import leave_last_out, load_sample, read_movies, read_ratings, split_users
+from recnn.agents.td3 import TD3, TD3Config
+from recnn.agents.fit import fit
 from record import RESULTS, commit, machine
 
 torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""How well the baselines of recnn.baselines rank, chosen on validation questions, beside popularity and item-kNN.
+"""How well the baselines of recnn.evaluation.baselines rank, chosen on validation questions, beside popularity and item-kNN.
 
     python bench/baselines.py --data sample ml-latest-small     the table; the second is a folder with ratings.csv and movies.csv
     python bench/baselines.py --agents EASE ALS --protocols everyone     some rows anew
@@ -30,12 +30,12 @@ import pandas as pd
 import torch
 
 from agents_quality import alone, everyone, held_out
-from recnn.baselines import ALSScorer, EASEScorer, RecentPopularityScorer, SequenceConfig, SequentialKNNScorer, fit_sequence
-from recnn.collaborative import collaborative_vectors
-from recnn.dataset import TransitionDataset, build_dataset
-from recnn.embeddings import ItemEmbeddings
-from recnn.evaluation import ItemKNNScorer, PopularityScorer, diversity, hit_rate, last_out, ndcg, recommend_all
-from recnn.ratings import atomic_write, load_sample, read_ratings
+from recnn.evaluation.baselines import ALSScorer, EASEScorer, RecentPopularityScorer, SequenceConfig, SequentialKNNScorer, fit_sequence
+from recnn.items.histories import collaborative_vectors
+from recnn.data.windows import TransitionDataset, build_dataset
+from recnn.items.text import ItemEmbeddings
+from recnn.evaluation.ranking import ItemKNNScorer, PopularityScorer, diversity, hit_rate, last_out, ndcg, recommend_all
+from recnn.data.log import atomic_write, load_sample, read_ratings
 from record import RESULTS, commit, machine
 
 torch.set_num_threads(1)

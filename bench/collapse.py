@@ -15,14 +15,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import torch
 
-from recnn.collaborative import collaborative_vectors
-from recnn.dataset import TransitionDataset, build_dataset
-from recnn.ddpg import DDPG, DDPGConfig
-from recnn.embeddings import ItemEmbeddings, embed_movies, similarity
-from recnn.evaluation import AgentScorer, PopularityScorer, diversity, last_out, mean_distance, ndcg, q_and_return, recommend_all
-from recnn.ratings import load_sample, split_users
-from recnn.td3 import TD3, TD3Config
-from recnn.training import fit
+from recnn.items.histories import collaborative_vectors
+from recnn.data.windows import TransitionDataset, build_dataset
+from recnn.agents.ddpg import DDPG, DDPGConfig
+from recnn.items.text import ItemEmbeddings, embed_movies, similarity
+from recnn.evaluation.ranking import AgentScorer, PopularityScorer, diversity, last_out, mean_distance, ndcg, q_and_return, recommend_all
+from recnn.data.log import load_sample, split_users
+from recnn.agents.td3 import TD3, TD3Config
+from recnn.agents.fit import fit
 from record import RESULTS, commit, machine
 
 torch.set_num_threads(1)

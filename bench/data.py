@@ -3,7 +3,7 @@
     python bench/data.py [--ratings 20000263] [--folder FOLDER]
     python bench/data.py --device cuda      ids and vectors on a GPU; results go to bench/results/data-gpu.json
 
-The log is synthetic, with ML-20M's shape (`recnn.ratings.make_log`); with --folder it is kept and used again. The two
+The log is synthetic, with ML-20M's shape (`recnn.data.log.make_log`); with --folder it is kept and used again. The two
 slow ways of reading run over a part of the windows and are extrapolated, which the table says. All ways of reading run in
 turn, round by round; a ratio is the median of those within the rounds. Each build runs in a process of its own, so that its
 peak memory is its own. The limit that passes are held against is a constant, written as often into buffers of a batch's
@@ -15,12 +15,12 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
-import recnn.dataset
+import recnn.data.windows
 import torch
 from record import machine, record
-from recnn.dataset import TransitionDataset, build_dataset, open_arrays
-from recnn.embeddings import ItemEmbeddings
-from recnn.ratings import make_log, write_log
+from recnn.data.windows import TransitionDataset, build_dataset, open_arrays
+from recnn.items.text import ItemEmbeddings
+from recnn.data.log import make_log, write_log
 
 BATCH, DIM, FRAME = 5000, 128, 10
 
@@ -157,8 +157,8 @@ def main():
         vectors, lookup = dict(zip(ids.tolist(), films.matrix)), ds.lookup.long()
         part, few = min(n, 400 * BATCH), min(n, 20 * BATCH)
 
-        def ours(shuffle, least=recnn.dataset.LARGE_BATCH):
-            with mock.patch.object(recnn.dataset, "LARGE_BATCH", least): return walk(ds.batches(BATCH, shuffle))
+        def ours(shuffle, least=recnn.data.windows.LARGE_BATCH):
+            with mock.patch.object(recnn.data.windows, "LARGE_BATCH", least): return walk(ds.batches(BATCH, shuffle))
         ways = dict(pass_in_order_s=lambda: ours(False), pass_shuffled_s=lambda: ours(True),
                     pass_in_order_torch_s=lambda: ours(False, n + 1), pass_shuffled_torch_s=lambda: ours(True, n + 1),
                     pass_index_cat_s=lambda: index_cat(movies, ratings, done, films.matrix, lookup, part) * n / part,

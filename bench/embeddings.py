@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from record import record
-from recnn.collaborative import collaborative_vectors
-from recnn.embeddings import encode_texts, film_texts, fit_pca
-from recnn.ratings import load_sample, make_log
+from recnn.items.histories import collaborative_vectors
+from recnn.items.text import encode_texts, film_texts, fit_pca
+from recnn.data.log import load_sample, make_log
 
 
 def seconds(f, *args, **kwargs):

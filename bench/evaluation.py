@@ -2,7 +2,7 @@
 
     python bench/evaluation.py [--users 138493] [--films 26744] [--folder FOLDER]
 
-The log is synthetic, with ML-20M's shape (`recnn.ratings.make_log`); with --folder it is kept and used again. Scores are
+The log is synthetic, with ML-20M's shape (`recnn.data.log.make_log`); with --folder it is kept and used again. Scores are
 products of a vector for each user and each film, with popularity in them; the last rating of each user is the answer, all
 others are seen. The ranking runs in a process of its own, so that its peak memory is its own; it counts what the process holds
 in all, histories and Python included. The naive way, a loop over users with a sort of all films, runs over a part of the users
@@ -13,11 +13,11 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
-import recnn.evaluation
+import recnn.evaluation.ranking
 import torch
 from record import machine, record
-from recnn.evaluation import Queries, measure
-from recnn.ratings import make_log, time_order
+from recnn.evaluation.ranking import Queries, measure
+from recnn.data.log import make_log, time_order
 
 DIM, KS, NAIVE = 128, (5, 10, 20), 200
 
@@ -61,12 +61,12 @@ def open_queries(path):
 def rank(path, block):
     "Seconds of a whole pass and of its steps, peak memory in GB, and two figures that show what was ranked."
     queries, popularity, scorer = open_queries(path)
-    best, spent = recnn.evaluation.best_films, [0.]
+    best, spent = recnn.evaluation.ranking.best_films, [0.]
     def timed(*args, **kwargs):
         start = time.perf_counter(); out = best(*args, **kwargs); spent[0] += time.perf_counter() - start
         return out
     start = time.perf_counter()
-    with mock.patch.object(recnn.evaluation, "best_films", timed):
+    with mock.patch.object(recnn.evaluation.ranking, "best_films", timed):
         r = measure(scorer, queries, KS, popularity, scorer.films, block)
     total = time.perf_counter() - start
     return dict(s=total, scores_s=scorer.seconds, best_s=spent[0], metrics_s=total - scorer.seconds - spent[0],
@@ -121,7 +121,7 @@ def main():
     f["naive_over_ours"] = f["naive_extrapolated_s"] / f["full_ranking_s"]
     print(f"{f['users']:,} users, {f['films']:,} films, {DIM} numbers a film, lists of {KS}, blocks of {args.block} users, {f['threads']} threads; {machine()}\n")
     print(f"{'every metric of every user':44}{'seconds':>9}{'ratio':>9}")
-    for label, key in (("recnn.evaluation.measure", "full_ranking_s"), ("  scores", "full_ranking_scores_s"), ("  seen films out, best 20", "full_ranking_best_films_s"),
+    for label, key in (("recnn.evaluation.ranking.measure", "full_ranking_s"), ("  scores", "full_ranking_scores_s"), ("  seen films out, best 20", "full_ranking_best_films_s"),
                        ("  metrics", "full_ranking_metrics_s"), (f"a loop with a sort ({few} users, extrapolated)", "naive_extrapolated_s")):
         print(f"{label:44}{f[key]:9.1f}{f[key] / f['full_ranking_s']:9.1f}")
     print(f"peak memory {f['full_ranking_peak_gb']:.2f} GB; all scores at once would take {f['users'] * f['films'] * 4 / 1e9:.1f} GB; NDCG@10 {runs[0]['ndcg']:.4f}, coverage@10 {runs[0]['coverage']:.3f}\n")

