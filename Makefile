@@ -4,30 +4,40 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_FLAGS ?=
 BENCH ?= data agents evaluation embeddings
+KERNELS ?=
+PIP := $(BIN)/pip install --quiet --constraint constraints.txt $(PIP_FLAGS)
 
-.PHONY: help demo test notebooks docs bench clean
+.PHONY: help demo lint test notebooks docs bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(BIN)/recnn: setup.py settings.ini constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt $(PIP_FLAGS) --editable .
+	$(PIP) --editable .
 	@touch $@
 
 $(BIN)/nbdev_export: $(BIN)/recnn
-	$(BIN)/pip install --quiet --constraint constraints.txt $(PIP_FLAGS) --editable '.[dev]'
+	$(PIP) --editable '.[dev]'
 	@touch $@
 
 $(BIN)/smalldocs: $(BIN)/nbdev_export
-	$(BIN)/pip install --quiet --constraint constraints.txt $(PIP_FLAGS) --editable '.[docs]'
+	$(PIP) --editable '.[docs]'
 	@touch $@
 
-demo: $(BIN)/recnn ## the whole way on the bundled sample, ending in titles and report/index.html
+$(VENV)/bench: $(BIN)/nbdev_export
+	$(PIP) --editable '.[dev,bench]'
+	@touch $@
+
+demo: $(BIN)/recnn ## the whole path on the bundled sample, ending in titles and report/index.html
 	$(BIN)/recnn demo
 
-test: $(BIN)/nbdev_export ## run every notebook as a test
-	$(BIN)/python tools/run_notebooks.py
+lint: $(BIN)/nbdev_export ## ruff, and the rules of structure: order of imports, sizes, names, line length
+	$(BIN)/ruff check recnn bench tools setup.py
+	$(BIN)/python tools/structure.py
+
+test: lint ## lint, then run every notebook as a test; KERNELS=1 runs those that train on slower CPU kernels as well
+	$(BIN)/python tools/run_notebooks.py $(if $(KERNELS),--kernels)
 
 notebooks: $(BIN)/nbdev_export ## execute the notebooks and store their outputs
 	$(BIN)/python tools/run_notebooks.py --store
@@ -36,7 +46,7 @@ notebooks: $(BIN)/nbdev_export ## execute the notebooks and store their outputs
 docs: $(BIN)/smalldocs ## build the site into docs/ and write README.md; needs Node.js; fails on a broken link
 	$(BIN)/python tools/docs.py
 
-bench: $(BIN)/nbdev_export ## measure; BENCH=data or another script of bench/ for one; results go to bench/results
+bench: $(VENV)/bench ## measure; BENCH=data selects one script of bench/; results go to bench/results
 	for b in $(BENCH); do $(BIN)/python bench/$$b.py || exit 1; done
 
 clean: ## remove what the targets made, but not the environment

@@ -1,4 +1,7 @@
-"""Packaging of recnn: every value comes from settings.ini, which nbdev reads as well."""
+"""Packaging of recnn: every value comes from settings.ini, which nbdev reads as well.
+
+The package is imported as `recnn` (`lib_name`) and distributed as `recnn-rl` (`dist_name`).
+"""
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -8,9 +11,10 @@ here = Path(__file__).parent
 config = ConfigParser(delimiters=["="])
 config.read(here / "settings.ini", encoding="utf-8")
 cfg = config["DEFAULT"]
+extras = {key.removesuffix("_requirements"): cfg[key].split() for key in cfg if key.endswith("_requirements")}
 
 setup(
-    name=cfg["lib_name"],
+    name=cfg["dist_name"],
     version=cfg["version"],
     description=cfg["description"],
     long_description=(here / "README.md").read_text(encoding="utf-8"),
@@ -30,7 +34,7 @@ setup(
     package_data={"recnn": ["sample/*"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
-    extras_require={name[: -len("_requirements")]: cfg[name].split() for name in cfg if name.endswith("_requirements")},
+    extras_require=extras,
     entry_points={"console_scripts": [cfg["console_scripts"]], "nbdev": ["recnn = recnn._modidx:d"]},
     zip_safe=False,
 )

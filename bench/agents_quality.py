@@ -1,157 +1,151 @@
-"""How well every agent ranks, how varied it is, and whether its critic tells the truth.
+"""How well every agent ranks, how varied its recommendations are, and whether its critic is right.
 
-    python bench/agents_quality.py --parts valid --seeds 0 --agents IQL --settings '{"beta": 1}'   choose
+    python bench/agents_quality.py --parts valid --seeds 0 --agents IQL --settings '{"beta": 1}'   to choose
     python bench/agents_quality.py --data sample --out agents-sample                               a table
 
-Writes bench/results/<out>.json after each row, so that a run that is stopped leaves what it has; rows of agents that are not
-named stay in the file. Each row names the commit that it comes from.
+With --out, writes bench/results/<out>.json after each row, so that a run that is stopped leaves what it has;
+rows of agents that are not named stay in the file. Each row names the commit that it comes from.
 
-Two protocols, one table a data set. *Everyone*: all users, their ratings but the last to learn from, the last film to find
-(part valid: the last but one, learnt from the ratings before it). *Held out*: the agent learns from the training
-users alone, and Q is compared with the discounted return of users it has never seen. Film vectors come from the same
-ratings as the agent's windows. Every film is ranked, films seen before are left out.
+There are two protocols. *Everyone*: all users learn from all their ratings but the last, which is the item to
+find (part valid: the last but one, learned from the ratings before it). *Held out*: the agent learns from
+the training users alone, and Q is compared with the discounted return of users that it has never seen. Item
+vectors come from the same ratings as the agent's windows. All items are ranked, and seen items are left out.
 """
-import argparse, json, math, os, sys, tempfile, time
+import json
+import os
+import tempfile
+import time
 from pathlib import Path
 
 os.environ["RECNN_PROGRESS"] = "0"
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import torch
 
-from recnn.data.windows import TransitionDataset, build_dataset
-from recnn.agents.ddpg import DDPG, DDPGConfig
-from recnn.agents.item_agent import IQL, BehaviourCloning, FilmConfig, IQLConfig, TD3Films, TD3FilmsConfig, TopKConfig, TopKReinforce
-from recnn.evaluation.baselines import SequentialKNNScorer
-from recnn.items.text import similarity
-from recnn.evaluation.ranking import AgentScorer, ItemKNNScorer, PopularityScorer, RandomScorer, last_out, q_and_return, short_row
-from recnn.evaluation.ranking import measure as measure_lists
-from recnn.items.merge import embed_films
-from recnn.agents.td3_bc import TD3BC, RerankScorer, TD3BCConfig
-from recnn.data.log import leave_last_out, load_sample, read_movies, read_ratings, split_users
-from recnn.agents.td3 import TD3, TD3Config
+from logs import PROTOCOLS, alone, open_log, open_sets
+from record import Table, command_line, rounded
 from recnn.agents.fit import fit
-from record import RESULTS, commit, machine
+from recnn.evaluation.baselines import ItemKNN, Popularity, Random, SequentialKNN
+from recnn.evaluation.metrics import diversity
+from recnn.evaluation.queries import last_out
+from recnn.evaluation.ranking import Reranked
+from recnn.evaluation.ranking import measure as measure_lists
+from recnn.evaluation.values import q_and_return
+from recnn.items.merge import embed_items
+from recnn.vectors import similarity
+import recnn
 
-torch.set_num_threads(1)
-BASELINES = ("random", "popularity", "item-kNN", "sequential kNN")
-AGENTS = {  # name: class, configuration, updates
-    "DDPG": (DDPG, DDPGConfig, dict(bound="tanh"), 1000),
-    "TD3": (TD3, TD3Config, dict(bound="tanh"), 1000),
-    "TD3+BC": (TD3BC, TD3BCConfig, dict(), 1000),
-    "behaviour cloning": (BehaviourCloning, FilmConfig, dict(), 300),
-    "myopic": (IQL, IQLConfig, dict(gamma=0., beta=1.), 300),
-    "TD3 over films": (TD3Films, TD3FilmsConfig, dict(), 300),
-    "top-K REINFORCE": (TopKReinforce, TopKConfig, dict(), 300),
-    "IQL": (IQL, IQLConfig, dict(), 300),
+BASELINES = {"random": lambda learn: Random(learn.n_items), "popularity": Popularity, "item-kNN": ItemKNN,
+             "sequential kNN": SequentialKNN}
+AGENTS = {  # label in tables: class, fixed settings, updates
+    "DDPG": (recnn.DDPG, dict(bound="tanh"), 1000),
+    "TD3": (recnn.TD3, dict(bound="tanh"), 1000),
+    "TD3+BC": (recnn.TD3BC, dict(), 1000),
+    "behaviour cloning": (recnn.BehaviourCloning, dict(), 300),
+    "myopic": (recnn.IQL, dict(gamma=0., beta=1.), 300),
+    "TD3 over items": (recnn.TD3Items, dict(), 300),
+    "top-K REINFORCE": (recnn.TopKReinforce, dict(), 300),
+    "IQL": (recnn.IQL, dict(), 300),
 }
 
 
-def film_vectors(log, movies, cache=None, dim=64):
-    "As in `recnn embed`: text, histories and metadata merged, popularity as one more whitened number."
-    return embed_films(movies, log, dim=dim, popularity=1 / dim, cache=cache)
-
-
-def open_log(name):
-    ratings, movies = load_sample() if name == "sample" else (read_ratings(Path(name) / "ratings.csv"), read_movies(Path(name) / "movies.csv"))
-    return ratings, movies[movies.item_id.isin(ratings.item_id)].reset_index(drop=True)
-
-
-def everyone(ratings, part):
-    "Log to learn from, log to ask about."
-    if part == "valid": ratings = leave_last_out(ratings)[0]
-    return leave_last_out(ratings)[0], ratings
-
-
-def held_out(ratings, part):
-    users = split_users(ratings.user_id)
-    return ratings[ratings.user_id.isin(users.train)].reset_index(drop=True), ratings[ratings.user_id.isin(getattr(users, part))].reset_index(drop=True)
-
-
-def alone(log, queries):
-    """Whether the last film of each user has a second of its own. Ratings of one second stand by film id: a model of the order can learn
-    that, and it is no taste."""
-    tied = log.user_id[(log.timestamp.diff() == 0) & (log.user_id.diff() == 0) & ~log.duplicated("user_id", keep="last")]
-    return torch.from_numpy(~np.isin(queries.user_id, tied))
-
-
-def open_sets(learn, ask, movies, folder, cache=None, **options):
-    films = film_vectors(learn, movies, cache, **options)
-    for name, log in (("learn", learn), ("ask", ask)): build_dataset(log, folder / f"{name}.hdf5")
-    return (TransitionDataset(folder / f"{name}.hdf5", films) for name in ("learn", "ask"))
+def item_vectors(log, cache=None, dim=64, **options):
+    "Vectors as from `recnn embed`: texts, histories and categories, with a column of popularity."
+    return embed_items(log, **dict(dim=dim, popularity=1 / dim, cache=cache) | options)
 
 
 def values(agent, asked):
-    "Q beside the return, as shares of the mean return."
+    "Q and the return of held-out users, as fractions of the mean return."
     v = q_and_return(agent, asked)
-    mean = v["returns"].mean()
-    return dict(q_logged=v["q_logged"].mean() / mean, q_own=v["q_policy"].mean() / mean, correlation=np.corrcoef(v["q_logged"], v["returns"])[0, 1],
-                above_logged=(v["q_policy"].mean() - v["q_logged"].mean()) / mean, returns=mean)
+    logged, own, mean = (v[k].mean() for k in ("q_logged", "q_policy", "returns"))
+    correlation = np.corrcoef(v["q_logged"], v["returns"])[0, 1]
+    return dict(q_logged=logged / mean, q_own=own / mean, correlation=correlation,
+                above_logged=(own - logged) / mean, returns=mean)
 
 
-def shape(agent, queries, films):
-    "Length of the actions and distance to the nearest film, beside those of the films that came next."
-    actions, real = agent.act(queries.state), films.matrix[queries.target]
-    others = similarity(real, films.matrix, "euclidean").scatter(1, queries.target[:, None], -torch.inf)
-    return dict(length=actions.norm(dim=1).mean().item(), nearest=-similarity(actions, films.matrix, "euclidean").amax(1).mean().item(),
-                real_length=real.norm(dim=1).mean().item(), real_nearest=-others.amax(1).mean().item())
+def shape(agent, queries, matrix):
+    "Length of the actions and distance to the nearest item, and the same of the items that came next."
+    actions, real = agent.act(agent.state(queries.items, queries.rewards)), matrix[queries.target]
+    others = similarity(real, matrix, "euclidean").scatter(1, queries.target[:, None], -torch.inf)
+    nearest = -similarity(actions, matrix, "euclidean").amax(1).mean()
+    row = dict(length=actions.norm(dim=1).mean(), nearest=nearest, real_length=real.norm(dim=1).mean(),
+               real_nearest=-others.amax(1).mean())
+    return {k: v.item() for k, v in row.items()}
 
 
 def train(name, learn, seed, updates, settings):
-    cls, config, fixed, default = AGENTS[name]
-    agent = cls(config(frame_size=learn.frame_size, embed_dim=learn.embeddings.dim, **{**fixed, **settings}), seed)
-    start = time.process_time(); fit(agent, learn, updates or default, seed)
-    return agent, time.process_time() - start  # of one core
+    "A trained agent and the seconds of one core that it took."
+    cls, fixed, default = AGENTS[name]
+    config = dict(frame_size=learn.frame_size, embed_dim=learn.vectors.dim) | fixed | settings
+    agent, start = cls(cls.config_class(**config), seed), time.process_time()
+    fit(agent, learn, updates or default, seed)
+    return agent, time.process_time() - start
 
 
-def rank(scorers, queries, own):
-    "Rows of ranking over all users, and NDCG over those whose last film has a second of its own."
-    made = {n: measure_lists(scorer, queries) for n, scorer in scorers.items()}
-    return {n: {k: float(v) for k, v in short_row(r, [10]).items() if "s.e." not in k} | {"NDCG@10 alone": float(r.values["NDCG@10"][own.numpy()].mean())} for n, r in made.items()}
+def ranking_row(model, queries, own):
+    "Ranking over all users, NDCG over the users of the mask `own`, and the variety of the lists."
+    r = measure_lists(model, queries)
+    d = diversity(r.ranked)
+    row = {m: r.values[m].mean() for m in ("HR@10", "NDCG@10")}
+    row |= {"distinct @1": d["distinct_1"], "distinct @10": d["distinct_k"],
+            "share of top item": d["top_share"], "entropy (bits)": d["entropy"],
+            "NDCG@10 alone": r.values["NDCG@10"][own.numpy()].mean()}
+    return {k: float(v) for k, v in row.items()}
 
 
-def measure(args, part, seeds, add, folder):
-    ratings, movies = open_log(args.data)
-    for protocol, logs in (("everyone", everyone(ratings, part)), ("held out", held_out(ratings, part))):
-        if protocol not in args.protocols: continue
-        (place := folder / part / protocol).mkdir(parents=True)
-        learn, ask = open_sets(*logs, movies, place, args.cache or folder / "texts.db", **args.films)
-        films, queries = learn.embeddings, last_out(ask)
-        own = alone(logs[1], queries)
-        about = dict(part=part, protocol=protocol, users=len(queries))
-        if args.baselines:
-            made = zip(BASELINES, (RandomScorer(len(films)), PopularityScorer(learn), ItemKNNScorer(learn), SequentialKNNScorer(learn)))
-            for name, row in rank(dict(made), queries, own).items(): add(agent=name, seed=0, **about, **row)
-        for name in args.agents:
-            for seed in seeds[:args.held_seeds] if protocol == "held out" else seeds:
-                agent, seconds = train(name, learn, seed, args.updates, args.settings)
-                truth = values(agent, ask) | shape(agent, queries, films) if protocol == "held out" else {}
-                for n, row in rank({name: AgentScorer(agent, films), f"{name}, re-ranked": RerankScorer(agent, films)}, queries, own).items():
-                    add(agent=n, seed=seed, **about, seconds=round(seconds, 1), updates=agent.n_updates, **row, **(truth if n == name else {}))
+def measure(args, log, part, protocol, cache, add):
+    "Rows of all baselines and agents on one part under one protocol."
+    logs = PROTOCOLS[protocol](log, part)
+    learn, ask = open_sets(logs, item_vectors(logs[0], cache, **args.items))
+    queries = last_out(ask)
+    own, about = alone(logs[1], queries), dict(part=part, protocol=protocol, users=len(queries))
+    for name, make in BASELINES.items() if args.baselines else ():
+        add(rounded(dict(agent=name, seed=0, **about, **ranking_row(make(learn), queries, own))))
+    seeds = args.seeds[:1] if part == "valid" else args.seeds
+    if protocol == "held out": seeds = seeds[:args.held_seeds]
+    for name in args.agents:
+        for seed in seeds:
+            agent, seconds = train(name, learn, seed, args.updates, args.settings)
+            truth = {}
+            if protocol == "held out": truth = values(agent, ask) | shape(agent, queries, learn.matrix)
+            for label, model, more in ((name, agent, truth), (f"{name}, re-ranked", Reranked(agent), {})):
+                row = dict(agent=label, seed=seed) | about
+                row |= dict(seconds=round(seconds, 1), updates=agent.n_updates)
+                add(rounded(row | ranking_row(model, queries, own) | more))
+
+
+def is_stale(args):
+    "A function that is true of rows of the file that this run makes again."
+    def stale(row):
+        again = row["part"] in args.parts and row["protocol"] in args.protocols
+        if row["agent"] in BASELINES: return again and bool(args.baselines)
+        return again and row["agent"].removesuffix(", re-ranked") in args.agents
+    return stale
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="sample", help="'sample' or a folder with ratings.csv and movies.csv")
-    parser.add_argument("--parts", nargs="+", choices=["valid", "test"], default=["valid", "test"], help="valid is run with the first seed alone")
+    parser = command_line(__doc__)
+    parser.add_argument("--data", default="sample", help="'sample' or a folder of MovieLens")
+    parser.add_argument("--parts", nargs="+", choices=["valid", "test"], default=["valid", "test"],
+                        help="valid runs with the first seed alone")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--agents", nargs="*", default=list(AGENTS))
+    parser.add_argument("--agents", nargs="*", choices=list(AGENTS), default=list(AGENTS))
     parser.add_argument("--updates", type=int, help="instead of each agent's own")
-    parser.add_argument("--settings", type=json.loads, default={}, help="JSON of configuration fields, for choosing")
-    parser.add_argument("--films", type=json.loads, default={}, help="JSON of options of the film vectors, for choosing")
-    parser.add_argument("--protocols", nargs="+", choices=["everyone", "held out"], default=["everyone", "held out"]); parser.add_argument("--cache", help="file that keeps the vectors of texts")
-    parser.add_argument("--held-seeds", type=int, default=3, help="of those, how many for held-out users"); parser.add_argument("--baselines", type=int, default=1)
+    parser.add_argument("--settings", type=json.loads, default={}, help="JSON of fields of the configuration")
+    parser.add_argument("--items", "--films", type=json.loads, default={},
+                        help="JSON of options of `embed_items`")
+    parser.add_argument("--protocols", nargs="+", choices=list(PROTOCOLS), default=list(PROTOCOLS))
+    parser.add_argument("--cache", help="file that keeps the vectors of texts")
+    parser.add_argument("--held-seeds", type=int, default=3, help="seeds for held-out users, at most")
+    parser.add_argument("--baselines", type=int, default=1, help="0: agents alone")
     parser.add_argument("--out", help="name below bench/results to write")
     args = parser.parse_args()
-    path, now = RESULTS / f"{args.out}.json", commit()
-    head = dict(machine=machine(), data=Path(args.data).name)
-    made_anew = lambda r: r["part"] in args.parts and r["protocol"] in args.protocols and (r["agent"].removesuffix(", re-ranked") in args.agents or (args.baselines and r["agent"] in BASELINES))
-    rows = [r for r in json.loads(path.read_text())["rows"] if not made_anew(r)] if args.out and path.is_file() else []
-    def add(**row):
-        rows.append({k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()} | dict(commit=now)); print(json.dumps(rows[-1]), flush=True)
-        if args.out: path.write_text(json.dumps(head)[:-1] + ', "rows": [\n' + ",\n".join(map(json.dumps, rows)) + "\n]}\n")
+    torch.set_num_threads(1)
+    table = Table(args.out, ("agent", "seed", "part", "protocol"), is_stale(args), data=Path(args.data).name)
+    log = open_log(args.data)
     with tempfile.TemporaryDirectory() as folder:
-        for part in args.parts: measure(args, part, args.seeds[:1] if part == "valid" else args.seeds, add, Path(folder))
+        cache = args.cache or Path(folder) / "texts.db"
+        for part in args.parts:
+            for protocol in args.protocols: measure(args, log, part, protocol, cache, table.add)
 
 
 if __name__ == "__main__": main()

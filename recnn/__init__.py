@@ -1,1 +1,26 @@
-__version__ = "0.1.0"
+"""Reinforcement learning for recommendation: the names below are loaded when they are first used."""
+__version__ = "0.2.0"
+
+_MODULES = { # module -> names of the front door
+    'data.log': 'read_log load_sample Log Rewards', 'data.movielens': 'read_movielens',
+    'data.planted': 'planted_log', 'data.windows': 'Dataset Batch',
+    'vectors': 'ItemVectors', 'items.merge': 'embed_items',
+    'app.recommender': 'fit evaluate load Recommender',
+    'agents.model': 'Model', 'agents.agent': 'Agent', 'agents.contract': 'check_agent',
+    'agents.ddpg': 'DDPG', 'agents.td3': 'TD3', 'agents.td3_bc': 'TD3BC', 'agents.bc': 'BehaviourCloning',
+    'agents.iql': 'IQL', 'agents.td3_items': 'TD3Items', 'agents.top_k': 'TopKReinforce',
+    'evaluation.queries': 'Queries', 'evaluation.ranking': 'rank_table', 'evaluation.judges': 'Judges'}
+_HOME = {name: module for module,names in _MODULES.items() for name in names.split()}
+__all__ = list(_HOME)
+
+
+def __getattr__(name):
+    "Import the module of a name when the name is first used."
+    if name not in _HOME: raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    from importlib import import_module
+    if _HOME[name] == 'data.log': import_module(f'{__name__}.data.logfile')  # gives `Log` its file
+    value = globals()[name] = getattr(import_module(f'{__name__}.{_HOME[name]}'), name)
+    return value
+
+
+def __dir__(): return sorted([*globals(), *_HOME])

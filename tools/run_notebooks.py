@@ -1,22 +1,34 @@
 """Run the notebooks as tests, or execute them and store their outputs.
 
-    python tools/run_notebooks.py                    every cell without a flag, in parallel, outputs untouched
-    python tools/run_notebooks.py --flags "slow gpu" cells with these flags as well
-    python tools/run_notebooks.py --store            execute in place and keep the outputs
-    python tools/run_notebooks.py 12_ddpg 13_td3     only these
+    python tools/run_notebooks.py                     cells without a flag, in parallel, outputs untouched
+    python tools/run_notebooks.py --flags "slow gpu"  cells with these flags as well
+    python tools/run_notebooks.py --kernels           those that train a second time, on slower CPU kernels
+    python tools/run_notebooks.py --store             execute in place and keep the outputs
+    python tools/run_notebooks.py 24_ddpg 25_td3      only these
 
-Prints a line a notebook (cells run, cells skipped by flag, seconds) and ends with `N passed, N failed`, counted in
-notebooks. A cell that has a flag of settings.ini (`tst_flags`) or `eval: false` is skipped and counted.
+A notebook is named by its file name without .ipynb, whatever its folder; the names are unique. Those with the
+most code that trains start first. Prints a line a run (cells run, cells skipped by flag, seconds) and ends
+with `N passed, N failed`, counted in runs. A cell that has a flag of settings.ini (`tst_flags`) or
+`eval: false` is skipped and counted.
 """
-import argparse, json, os, re, subprocess, sys, time
-from concurrent.futures import ThreadPoolExecutor
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-os.environ.pop("VIRTUAL_ENV", None)  # of another environment: IPython warns
-os.environ.update(RECNN_PROGRESS="0", IN_TEST="1", OMP_NUM_THREADS="1", MPLBACKEND="module://matplotlib_inline.backend_inline",
-                  HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
-
 NBS = Path(__file__).resolve().parent.parent / "nbs"
+TRAINS = re.compile(r"\b(fit|train|pretrain|check_agent)(_\w+)?\(|\.update\(\w*batch|\.backward\(|n_updates=")
+SLOWER = dict(ATEN_CPU_CAPABILITY="default", ONEDNN_MAX_CPU_ISA="SSE41", OMP_NUM_THREADS="1")
+QUIET = dict(RECNN_PROGRESS="0", IN_TEST="1", OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1",
+             TOKENIZERS_PARALLELISM="false", MPLBACKEND="module://matplotlib_inline.backend_inline",
+             HYPOTHESIS_STORAGE_DIRECTORY=str(Path(tempfile.gettempdir()) / "recnn-hypothesis"))
 
 
 def flags_of(source, known):
@@ -26,62 +38,102 @@ def flags_of(source, known):
 
 
 def run_notebook(path, flags, store):
-    "Execute one notebook in this process; returns its name, cells run, flags of cells skipped, seconds and the error text."
+    "Execute one notebook in this process: its cells run, flags of cells skipped, seconds and the error text."
     from execnb.nbio import read_nb, write_nb
     from execnb.shell import CaptureShell
     from nbdev.config import get_config
     known, start, skipped, n, error = set(get_config().tst_flags.split()), time.time(), [], 0, None
     nb, shell = read_nb(path), CaptureShell(path, mpl_format="png")
-    os.chdir(path.parent); sys.path.insert(0, str(path.parent))
+    os.chdir(path.parent)
+    sys.path.insert(0, str(path.parent))
     for cell in nb.cells:
         if cell.cell_type != "code": continue
         marks = flags_of(cell.source, known) - flags
-        if marks: skipped.append("+".join(sorted(marks))); continue
+        if marks:
+            skipped.append("+".join(sorted(marks)))
+            continue
         if "nbdev_export()" in cell.source: continue
-        shell.cell(cell); n += 1
+        shell.cell(cell)
+        n += 1
         if shell.exc:
             error = f"{path.name}, cell {cell.id}:\n{cell.source}\n{type(shell.exc).__name__}: {shell.exc}"
             break
     if store and not error: write_nb(nb, path)
-    return str(path.relative_to(NBS)), n, skipped, time.time() - start, error
+    return n, skipped, time.time() - start, error
 
 
-def in_process(path, args):
-    "Execute one notebook in a process of its own."
+def in_process(path, args, kernels):
+    "Execute one notebook in a process of its own, if asked on slower kernels; as `run_notebook`."
     words = [sys.executable, __file__, "--one", str(path), "--flags", args.flags] + ["--store"] * args.store
-    done = subprocess.run(words, capture_output=True, text=True)
-    if done.returncode: return str(path.relative_to(NBS)), 0, [], 0.0, f"{path.name}: the process ended with {done.returncode}\n{done.stderr[-2000:]}"
+    env = {k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"}  # else IPython warns
+    env |= QUIET | (SLOWER if kernels else {})
+    done = subprocess.run(words, capture_output=True, text=True, env=env)
+    if done.returncode:
+        return 0, [], 0.0, f"{path.name}: the process ended with {done.returncode}\n{done.stderr[-2000:]}"
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def code_of(path):
+    "Sources of the code cells of a notebook."
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+
+
+def cost(path):
+    "A guess at the running time: calls that train count most, then code cells."
+    cells = [s for s in code_of(path) if "#| export" not in s]
+    return 10 * sum(len(TRAINS.findall(s)) for s in cells) + len(cells)
+
+
+def trains(path):
+    "True when a cell of the notebook trains something."
+    return any(TRAINS.search(s) for s in code_of(path))
 
 
 def notebooks(names):
     "All notebooks below nbs/, or those that are named."
-    paths = [p for p in sorted(NBS.rglob("*.ipynb")) if not any(part.startswith((".", "_")) for part in p.relative_to(NBS).parts)]
-    chosen = [p for p in paths if not names or p.stem in names]
-    unknown = set(names) - {p.stem for p in chosen}
-    if unknown: sys.exit(f"no notebook is called {', '.join(sorted(unknown))}; there are {', '.join(p.stem for p in paths)}")
-    return chosen
+    hidden = lambda p: any(part.startswith((".", "_")) for part in p.relative_to(NBS).parts)
+    paths = [p for p in sorted(NBS.rglob("*.ipynb")) if not hidden(p)]
+    twice = [stem for stem, n in Counter(p.stem for p in paths).items() if n > 1]
+    if twice: sys.exit(f"several notebooks are called {', '.join(twice)}; give each name once in nbs/")
+    known = [p.stem for p in paths]
+    unknown = [n for n in names if n not in known]
+    if unknown: sys.exit(f"no notebook is called {', '.join(unknown)}; there are {', '.join(known)}")
+    return [p for p in paths if not names or p.stem in names]
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("names", nargs="*", help="notebooks without .ipynb; all when absent")
     parser.add_argument("--flags", default="", help="flagged cells to run as well, such as 'slow gpu'")
+    parser.add_argument("--kernels", action="store_true", help="those that train once more, slower kernels")
     parser.add_argument("--store", action="store_true", help="keep the outputs in the notebooks")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="notebooks at once")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.one: return print("\n" + json.dumps(run_notebook(args.one, set(args.flags.split()), args.store)))
-    paths, cells, skips, failed = notebooks(args.names), 0, 0, []
+    if args.one:
+        result = run_notebook(args.one, set(args.flags.split()), args.store)
+        print("\n" + json.dumps(result))
+        return False
+    if args.store and args.kernels: parser.error("--store keeps the outputs of one run; leave --kernels out")
+    paths = notebooks(args.names)
+    jobs = [(p, False) for p in paths] + [(p, True) for p in paths if args.kernels and trains(p)]
+    jobs.sort(key=lambda job: -cost(job[0]))
+    cells, skips, failed, start = 0, 0, [], time.time()
     with ThreadPoolExecutor(args.workers) as pool:
-        for name, n, skipped, seconds, error in pool.map(lambda p: in_process(p, args), paths):
-            cells += n; skips += len(skipped)
+        running = {pool.submit(in_process, path, args, slower): (path, slower) for path, slower in jobs}
+        for done in as_completed(running):
+            (path, slower), (n, skipped, seconds, error) = running[done], done.result()
+            cells, skips = cells + n, skips + len(skipped)
+            name = path.relative_to(NBS).with_suffix("").as_posix() + (", slower kernels" if slower else "")
             note = f", skipped {len(skipped)} ({', '.join(sorted(set(skipped)))})" if skipped else ""
-            print(f"{'FAILED' if error else 'passed'}  {name:24} {n:3} cells run{note}, {seconds:.1f} s", flush=True)
-            if error: failed.append(error)
+            state = "FAILED" if error else "passed"
+            print(f"{state}  {name:46} {n:3} cells run{note}, {seconds:.1f} s", flush=True)
+            if error: failed.append(f"{name}: {error}")
     for error in failed: print(f"\n{error}", file=sys.stderr)
-    print(f"{len(paths)} notebooks, {cells} cells run, {skips} cells skipped")
-    print(f"{len(paths) - len(failed)} passed, {len(failed)} failed")
+    print(f"{len(paths)} notebooks, {cells} cells run, {skips} cells skipped, {time.time() - start:.0f} s")
+    print(f"{len(jobs) - len(failed)} passed, {len(failed)} failed")
     return bool(failed)
 
 

@@ -4,20 +4,17 @@
 
 # %% ../../nbs/agents/20_nets.ipynb #d49baf22
 from __future__ import annotations
-import json, math
-from pathlib import Path
+import math
 import torch
 from torch import nn
 import torch.nn.functional as F
-from ..data.log import atomic_write
+from .encoders import make_encoder
 
 # %% auto #0
-__all__ = ['ENCODERS', 'WideLinear', 'init_weights', 'FlatEncoder', 'draw_uniform', 'GRUEncoder', 'check_frame',
-           'TransformerBlock', 'TransformerEncoder', 'make_encoder', 'save_encoder', 'load_encoder', 'use_encoder',
-           'Actor', 'TwinLinear', 'Critic', 'soft_update']
+__all__ = ['Actor', 'Critic', 'soft_update', 'step']
 
 # %% ../../nbs/agents/20_nets.ipynb #0069dfe3
-class WideLinear(nn.Module):
+class _WideLinear(nn.Module):
     "A linear layer whose weight is [in,out]: [B,in] to [B,out]."
     def __init__(self,
         in_features:int, # inputs
@@ -30,204 +27,8 @@ class WideLinear(nn.Module):
 
     def forward(self, x): return torch.addmm(self.bias, x, self.weight)
 
-# %% ../../nbs/agents/20_nets.ipynb #f6d814fe
-@torch.no_grad()
-def init_weights(
-    layers:list, # `nn.Linear`, `WideLinear` or `TwinLinear` layers in the order of the forward pass
-    generator:torch.Generator, # source of every random number
-    last:float=3e-3, # half width of the last layer's range
-)->None:
-    "Draw all weights and biases of `layers` as in Lillicrap et al. 2016, section 7."
-    for layer in layers:
-        bound = last if layer is layers[-1] else 1/math.sqrt(layer.in_features)
-        weight = layer.weight.T if isinstance(layer, WideLinear) else layer.weight # the same draws as for `nn.Linear`
-        for p in (weight, layer.bias): p.copy_(torch.empty(p.shape).uniform_(-bound, bound, generator=generator))
-
-# %% ../../nbs/agents/20_nets.ipynb #b02efdcf
-class FlatEncoder(nn.Module):
-    "The state as one row of numbers."
-    def __init__(self,
-        frame_size:int, # T
-        embed_dim:int, # D
-        hidden:int=256, # not used: there is nothing to learn
-        generator:torch.Generator=None, # not used
-    ):
-        super().__init__()
-        self.out_features = frame_size*(embed_dim+1)
-
-    def forward(self, state): return state.flatten(1) # [B,T,D+1] -> [B,T*(D+1)]
-
-# %% ../../nbs/agents/20_nets.ipynb #7b17fe29
-def draw_uniform(
-    module:nn.Module, # its weights are changed in place; layer norms stay as they are
-    generator:torch.Generator, # source of the numbers
-    fan_in:int|None=None, # inputs a layer counts as; its own number of columns when absent
-)->None:
-    "Draw weights from U(-1/sqrt(f), 1/sqrt(f)) for f inputs."
-    norms = {p for m in module.modules() if isinstance(m, nn.LayerNorm) for p in m.parameters()}
-    with torch.no_grad():
-        for p in module.parameters():
-            if p in norms: continue
-            bound = 1/math.sqrt(fan_in or p.shape[-1])
-            p.uniform_(-bound, bound, generator=generator)
-
-# %% ../../nbs/agents/20_nets.ipynb #b42af42b
-class GRUEncoder(nn.Module):
-    "The memory of a recurrent network after the last film."
-    def __init__(self,
-        frame_size:int, # T, films in a state; others are refused
-        embed_dim:int, # D
-        hidden:int=256, # H, numbers of the memory
-        generator:torch.Generator=None, # source of the first weights; a fresh one with seed 0 when absent
-    ):
-        super().__init__()
-        self.frame_size,self.out_features = frame_size,hidden
-        self.gru = nn.GRU(embed_dim+1, hidden, batch_first=True)
-        draw_uniform(self.gru, generator or torch.Generator().manual_seed(0), hidden)
-
-    def forward(self, state): # [B,T,D+1] -> [B,H]
-        check_frame(state, self.frame_size)
-        return self.gru(state)[1][0]
-
-# %% ../../nbs/agents/20_nets.ipynb #23322c04
-def check_frame(
-    state:torch.Tensor, # [B,T,D+1]
-    frame_size:int, # the T that is expected
-)->None:
-    "A state of another frame size is an error, not something to be read all the same."
-    if state.shape[1]!=frame_size: raise RuntimeError(f'the state holds {state.shape[1]} films, this network reads {frame_size}')
-
-# %% ../../nbs/agents/20_nets.ipynb #37960c5c
-class TransformerBlock(nn.Module):
-    "Causal self-attention and a perceptron, each added to what comes in."
-    def __init__(self,
-        width:int, # H
-        heads:int=4, # attention heads; `width` is a multiple of it
-    ):
-        super().__init__()
-        if width%heads: raise ValueError(f'hidden must be a multiple of the {heads} heads of a transformer, got {width}')
-        self.heads = heads
-        self.norm1,self.norm2 = nn.LayerNorm(width),nn.LayerNorm(width)
-        self.qkv,self.out = nn.Linear(width, 3*width),nn.Linear(width, width)
-        self.up,self.down = nn.Linear(width, 2*width),nn.Linear(2*width, width)
-
-    def forward(self, x): # [B,T,H]
-        q,k,v = self.qkv(self.norm1(x)).unflatten(2, (3,self.heads,-1)).permute(2,0,3,1,4)
-        seen = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.out(seen.transpose(1,2).flatten(2))
-        return x + self.down(F.relu(self.up(self.norm2(x))))
-
-# %% ../../nbs/agents/20_nets.ipynb #ef6175eb
-class TransformerEncoder(nn.Module):
-    "The last place of a causal transformer."
-    def __init__(self,
-        frame_size:int, # T
-        embed_dim:int, # D
-        hidden:int=256, # H, a multiple of `heads`
-        generator:torch.Generator=None, # source of the first weights; a fresh one with seed 0 when absent
-        n_blocks:int=2, # blocks one after the other
-        heads:int=4, # attention heads
-    ):
-        super().__init__()
-        self.frame_size,self.out_features = frame_size,hidden
-        self.read = nn.Linear(embed_dim+1, hidden)
-        self.place = nn.Parameter(torch.empty(frame_size, hidden))
-        self.blocks = nn.Sequential(*(TransformerBlock(hidden, heads) for _ in range(n_blocks)))
-        self.norm = nn.LayerNorm(hidden)
-        draw_uniform(self, generator or torch.Generator().manual_seed(0))
-
-    def forward(self, state): # [B,T,D+1] -> [B,H]
-        check_frame(state, self.frame_size)
-        return self.norm(self.blocks(self.read(state)+self.place)[:,-1])
-
-# %% ../../nbs/agents/20_nets.ipynb #c1559f4f
-ENCODERS = dict(flat=FlatEncoder, gru=GRUEncoder, transformer=TransformerEncoder)
-def make_encoder(
-    kind:str, # 'flat', 'gru' or 'transformer'
-    frame_size:int, # T
-    embed_dim:int, # D
-    hidden:int=256, # H
-    generator:torch.Generator=None, # source of the first weights
-)->nn.Module: # [B,T,D+1] -> [B,out_features]
-    "A state encoder by its name."
-    if kind not in ENCODERS: raise ValueError(f'encoder must be one of {list(ENCODERS)}, got {kind!r}')
-    return ENCODERS[kind](frame_size, embed_dim, hidden, generator)
-
-# %% ../../nbs/agents/20_nets.ipynb #e4918636
-def save_encoder(
-    encoder:nn.Module, # one of `ENCODERS`
-    path:str|Path, # file, by custom with the ending .safetensors
-    embed_dim:int, # D, as it was built with
-    frame_size:int, # T
-    hidden:int=256, # H
-)->None:
-    "Write a state encoder to a file of its own, whole or not at all."
-    from safetensors.torch import save_file
-    kind = next(k for k,cls in ENCODERS.items() if type(encoder) is cls)
-    meta = dict(format='recnn-encoder', version='1', kind=kind, shape=json.dumps([frame_size, embed_dim, hidden]))
-    with atomic_write(path) as part: save_file({k: v.detach().cpu().contiguous() for k,v in encoder.state_dict().items()}, part, metadata=meta)
-
-# %% ../../nbs/agents/20_nets.ipynb #894c181c
-def load_encoder(
-    path:str|Path, # file as from `save_encoder`
-)->nn.Module:
-    "Read a state encoder; a file of another kind is a `ValueError` that names it."
-    from safetensors import SafetensorError, safe_open
-    try:
-        with safe_open(path, 'pt') as f:
-            meta = f.metadata() or {}
-            if meta.get('format')!='recnn-encoder': raise ValueError(f'{path}: a safetensors file, but not one of a state encoder')
-            encoder = make_encoder(meta['kind'], *json.loads(meta['shape']))
-            encoder.load_state_dict({k: f.get_tensor(k) for k in f.keys()})
-    except SafetensorError as e: raise ValueError(f'{path}: no safetensors file, or a broken one ({e})') from e
-    return encoder
-
-# %% ../../nbs/agents/20_nets.ipynb #f1b407a7
-def use_encoder(
-    network:nn.Module, # an actor or critic
-    encoder:nn.Module, # what reads its states
-    borrowed:bool, # True: kept outside the network's own weights
-)->None:
-    "Give a network its state encoder."
-    network.borrowed = borrowed
-    if borrowed: network.__dict__['encoder'] = encoder # not registered: neither in `parameters` nor in `state_dict`
-    else: network.encoder = encoder
-
-# %% ../../nbs/agents/20_nets.ipynb #3c686f59
-class Actor(nn.Module):
-    "Deterministic policy: state [B,T,D+1] to proto-action [B,D] within the bound."
-    def __init__(self,
-        frame_size:int, # T, films in a state
-        embed_dim:int, # D, numbers a film
-        hidden:int=256, # H, width of the two hidden layers
-        bound:str='sphere', # 'sphere', 'tanh' or 'none'
-        max_action:float|None=None, # length on the sphere (default sqrt(D)) or largest coordinate of `tanh` (default 3)
-        generator:torch.Generator=None, # source of the first weights; a fresh one with seed 0 when absent
-        encoder:nn.Module=None, # reads the state; `FlatEncoder` when absent
-        borrowed:bool=False, # the encoder belongs to another network: read, not trained, not saved
-    ):
-        super().__init__()
-        if bound not in ('sphere','tanh','none'): raise ValueError(f"bound must be 'sphere', 'tanh' or 'none', got {bound!r}")
-        self.bound = bound
-        self.max_action = max_action or (math.sqrt(embed_dim) if bound=='sphere' else 3.)
-        use_encoder(self, encoder or FlatEncoder(frame_size, embed_dim), borrowed)
-        self.l1 = WideLinear(self.encoder.out_features, hidden)
-        self.l2 = nn.Linear(hidden, hidden)
-        self.l3 = nn.Linear(hidden, embed_dim)
-        init_weights([self.l1,self.l2,self.l3], generator or torch.Generator().manual_seed(0))
-
-    def project(self, action): # [B,D] -> the nearest actions within the bound
-        if self.bound=='sphere': return self.max_action*F.normalize(action, dim=1)
-        return action.clamp(-self.max_action, self.max_action) if self.bound=='tanh' else action
-
-    def forward(self, state): # [B,T,D+1]
-        x = self.encoder(state)
-        if self.borrowed: x = x.detach()
-        x = self.l3(F.relu(self.l2(F.relu(self.l1(x)))))
-        return self.max_action*torch.tanh(x/self.max_action) if self.bound=='tanh' else self.project(x)
-
 # %% ../../nbs/agents/20_nets.ipynb #61ff7047
-class TwinLinear(nn.Module):
+class _TwinLinear(nn.Module):
     "C independent linear layers in one batched product: [C,B,in] to [C,B,out]."
     def __init__(self,
         n:int, # C, number of layers side by side
@@ -241,35 +42,94 @@ class TwinLinear(nn.Module):
 
     def forward(self, x): return torch.baddbmm(self.bias, x, self.weight)
 
+# %% ../../nbs/agents/20_nets.ipynb #f6d814fe
+@torch.no_grad()
+def _init_weights(
+    layers:list, # `nn.Linear`, `_WideLinear` or `_TwinLinear` layers in the order of the forward pass
+    generator:torch.Generator, # source of all weights
+    last:float=3e-3, # half width of the last layer's range
+)->None:
+    "Draw all weights and biases of `layers` as in Lillicrap et al. 2016, section 7."
+    for layer in layers:
+        bound = last if layer is layers[-1] else 1/math.sqrt(layer.in_features)
+        weight = layer.weight.T if isinstance(layer, _WideLinear) else layer.weight # drawn as for `nn.Linear`
+        for p in (weight, layer.bias):
+            p.copy_(torch.empty(p.shape).uniform_(-bound, bound, generator=generator))
+
+# %% ../../nbs/agents/20_nets.ipynb #f1b407a7
+def _use_encoder(
+    network:nn.Module, # an actor or critic
+    encoder:nn.Module, # reads its states
+    borrowed:bool, # True: the encoder is kept out of `parameters` and `state_dict`
+)->None:
+    "Give a network its state encoder."
+    network.borrowed = borrowed
+    if borrowed: network.__dict__['encoder'] = encoder # bypasses the registration of submodules
+    else: network.encoder = encoder
+
+# %% ../../nbs/agents/20_nets.ipynb #3c686f59
+class Actor(nn.Module):
+    "Deterministic policy: state [B,T,D+1] to proto-action [B,D] within the bound."
+    def __init__(self,
+        frame_size:int, # T, items in a state
+        embed_dim:int, # D, dimension of an item's vector
+        hidden:int=256, # H, width of the two hidden layers
+        bound:str='sphere', # 'sphere', 'tanh' or 'none'
+        max_action:float|None=None, # radius of the sphere (default sqrt(D)), or bound of `tanh` (default 3)
+        generator:torch.Generator=None, # source of the initial weights; one with seed 0 when absent
+        encoder:nn.Module=None, # reads the state; the flat one when absent
+        borrowed:bool=False, # the encoder belongs to another network: read, not trained, not saved
+    ):
+        super().__init__()
+        if bound not in ('sphere','tanh','none'):
+            raise ValueError(f"bound must be 'sphere', 'tanh' or 'none', got {bound!r}")
+        self.bound = bound
+        self.max_action = max_action or (math.sqrt(embed_dim) if bound=='sphere' else 3.)
+        _use_encoder(self, encoder or make_encoder('flat', frame_size, embed_dim), borrowed)
+        self.l1 = _WideLinear(self.encoder.out_features, hidden)
+        self.l2 = nn.Linear(hidden, hidden)
+        self.l3 = nn.Linear(hidden, embed_dim)
+        _init_weights([self.l1,self.l2,self.l3], generator or torch.Generator().manual_seed(0))
+
+    def project(self, action): # [B,D] -> the nearest actions within the bound
+        if self.bound=='sphere': return self.max_action*F.normalize(action, dim=1)
+        return action.clamp(-self.max_action, self.max_action) if self.bound=='tanh' else action
+
+    def forward(self, state): # [B,T,D+1]
+        x = self.encoder(state)
+        if self.borrowed: x = x.detach()
+        x = self.l3(F.relu(self.l2(F.relu(self.l1(x)))))
+        return self.max_action*torch.tanh(x/self.max_action) if self.bound=='tanh' else self.project(x)
+
 # %% ../../nbs/agents/20_nets.ipynb #da3f1d04
 class Critic(nn.Module):
     "Action values: state [B,T,D+1] and action [B,D] to Q [C,B] of C independent critics."
     def __init__(self,
-        frame_size:int, # T, films in a state
-        embed_dim:int, # D, numbers a film
+        frame_size:int, # T, items in a state
+        embed_dim:int, # D, dimension of an item's vector
         hidden:int=256, # H, width of the two hidden layers of each critic
         n_critics:int=1, # C, 1 for DDPG, 2 for TD3
-        generator:torch.Generator=None, # source of the first weights; a fresh one with seed 0 when absent
-        encoder:nn.Module=None, # reads the state; `FlatEncoder` when absent
+        generator:torch.Generator=None, # source of the initial weights; one with seed 0 when absent
+        encoder:nn.Module=None, # reads the state; the flat one when absent
         takes_action:bool=True, # False: the value of the state alone
-        borrowed:bool=False, # the encoder belongs to another network, see `Actor`
+        borrowed:bool=False, # the encoder belongs to another network, as in `Actor`
     ):
         super().__init__()
         self.n_critics,self.takes_action = n_critics,takes_action
-        use_encoder(self, encoder or FlatEncoder(frame_size, embed_dim), borrowed)
-        self.l1 = WideLinear(self.encoder.out_features + embed_dim*takes_action, n_critics*hidden)
-        self.l2 = TwinLinear(n_critics, hidden, hidden)
-        self.l3 = TwinLinear(n_critics, hidden, 1)
-        init_weights([self.l1,self.l2,self.l3], generator or torch.Generator().manual_seed(0))
+        _use_encoder(self, encoder or make_encoder('flat', frame_size, embed_dim), borrowed)
+        self.l1 = _WideLinear(self.encoder.out_features + embed_dim*takes_action, n_critics*hidden)
+        self.l2 = _TwinLinear(n_critics, hidden, hidden)
+        self.l3 = _TwinLinear(n_critics, hidden, 1)
+        _init_weights([self.l1,self.l2,self.l3], generator or torch.Generator().manual_seed(0))
 
-    def forward(self, state, action=None): # [B,T,D+1], [B,D]
+    def forward(self, state, action=None): # [B,T,D+1], [B,D] -> [C,B]
         x = self.encoder(state)
         if self.borrowed: x = x.detach()
         x = F.relu(self.l1(torch.cat([x, action], 1) if self.takes_action else x))
         x = x.unflatten(1, (self.n_critics, -1)).transpose(0, 1)
         return self.l3(F.relu(self.l2(x))).squeeze(2)
 
-    def first(self, state, action): # the first critic alone, [B]; only the action's share of the first layer is differentiated
+    def first(self, state, action): # [B] of the first critic, differentiable in the action alone
         h,n = self.l2.weight.shape[1],self.encoder.out_features
         of_state = torch.addmm(self.l1.bias[:h], self.encoder(state).detach(), self.l1.weight[:n,:h])
         x = F.relu(torch.addmm(of_state, action, self.l1.weight[n:,:h]))
@@ -281,11 +141,25 @@ class Critic(nn.Module):
 def soft_update(
     target:nn.Module, # slow copy, changed in place
     source:nn.Module, # trained network, same architecture as `target`
-    tau:float=0.005,  # share of `source` mixed in, in [0,1]; 1 is a hard copy
+    tau:float=0.005, # fraction of `source` mixed in, in [0,1]; 1 is a hard copy
 )->None:
     "Move every weight of `target` a fraction `tau` of the way to `source`."
     if not 0 <= tau <= 1: raise ValueError(f'tau must lie in [0,1], got {tau}')
     targets,sources = list(target.parameters()),list(source.parameters())
-    if [t.shape for t in targets]!=[s.shape for s in sources]: raise ValueError('the two networks have different weights')
-    if targets: torch._foreach_lerp_(targets, sources, tau) # all at once
+    theirs,ours = ([tuple(w.shape) for w in weights] for weights in (targets, sources))
+    if theirs!=ours:
+        raise ValueError(f'target and source need the same weights, got shapes {theirs} and {ours}')
+    if targets: torch._foreach_lerp_(targets, sources, tau) # one call for all weights
     for t,s in zip(target.buffers(), source.buffers(), strict=True): t.copy_(s)
+
+# %% ../../nbs/agents/20_nets.ipynb #9ea1617d
+def step(
+    optimizer:torch.optim.Optimizer, # of the weights to change
+    loss:torch.Tensor, # scalar that depends on all of these weights
+)->torch.Tensor: # the loss, detached
+    "Take one step of an optimiser down a loss."
+    weights = [p for group in optimizer.param_groups for p in group['params']]
+    gradients = torch.autograd.grad(loss, weights)
+    for p,g in zip(weights, gradients): p.grad = g.contiguous() # as Adam's fused step expects
+    optimizer.step()
+    return loss.detach()

@@ -7,11 +7,13 @@ from __future__ import annotations
 import base64, html, io
 from pathlib import Path
 from typing import TYPE_CHECKING
-from ..evaluation.ranking import pairwise
-from ..data.log import atomic_write
+from ..evaluation.judges import plot_judges, short_table
+from ..evaluation.metrics import _pairwise
+from ..evaluation.realism import agent_points
+from ..io import atomic_write
 
 # %% auto #0
-__all__ = ['STYLE', 'plot_training', 'plot_values', 'plot_distances', 'plot_distinct', 'part_html', 'write_report']
+__all__ = ['write_report', 'demo_report']
 
 # %% ../../nbs/app/41_report.ipynb #d724509b
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ def _axes(
     width:float=3.4, # inches a panel
     height:float=2.9, # inches
 ): # figure and a list of axes
-    "A row of panels that belongs to no window."
+    "A row of panels outside of any window."
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     fig = Figure(figsize=(width*n, height), layout='constrained', dpi=100)
@@ -32,63 +34,66 @@ def _axes(
     return fig,[fig.add_subplot(1, n, i+1) for i in range(n)]
 
 # %% ../../nbs/app/41_report.ipynb #68e61e7e
-def plot_training(
+def _plot_training(
     logs:dict, # agent -> log as from `fit`
 )->Figure:
-    "Losses of critic and actor over the updates."
+    "Plot the losses of critic and actor over the updates."
     fig,axes = _axes(2, 4.5)
     for ax,key in zip(axes, ('critic_loss','actor_loss')):
         for i,(name,log) in enumerate(logs.items()):
             rows = [(r['update'],r[key]) for r in log if key in r]
             ax.plot(*zip(*rows), label=name, color=f'C{i}', lw=1.2)
         ax.set(xlabel='update', title=key.replace('_',' '), yscale='log' if key=='critic_loss' else 'symlog')
-    axes[0].legend()
+    if logs: axes[0].legend()
     return fig
 
 # %% ../../nbs/app/41_report.ipynb #7910f4ad
-def plot_values(
+def _plot_values(
     logs:dict, # agent -> log of `fit` with `evaluate=Watch(...)`
 )->Figure:
-    "Q of logged films and of own actions beside the discounted return of held-out users."
+    "Plot Q of logged items and of the agent's own actions beside the discounted return of held-out users."
     fig,axes = _axes(len(logs))
     for i,(ax,(name,log)) in enumerate(zip(axes, logs.items())):
         rows = [r for r in log if 'q_policy' in r]
         x = [r['update'] for r in rows]
         ax.plot(x, [r['q_policy'] for r in rows], color=f'C{i}', label='Q of own actions')
-        ax.plot(x, [r['q_logged'] for r in rows], color=f'C{i}', ls=':', label='Q of logged films')
+        ax.plot(x, [r['q_logged'] for r in rows], color=f'C{i}', ls=':', label='Q of logged items')
         ax.axhline(rows[-1]['returns'], color='k', ls='--', lw=1, label='return of the log')
-        ax.set(xlabel='update', title=name, yscale='symlog'); ax.legend(fontsize=8, loc='upper left')
+        ax.set(xlabel='update', title=name, yscale='symlog')
+        ax.legend(fontsize=8, loc='upper left')
     low,high = zip(*(ax.get_ylim() for ax in axes))
     for ax in axes: ax.set_ylim(min(low), 4*max(high)) # one scale for all, with room for the legend
     return fig
 
 # %% ../../nbs/app/41_report.ipynb #8286eb6d
-def plot_distances(
-    points:dict, # name -> [U,D] points, such as real films and the actions of each agent
+def _plot_distances(
+    points:dict, # name -> [U,D] points, such as real items and the actions of each agent
     n:int=60, # of each, at most
 )->Figure:
-    "Cosine distances of every two points; one colour all over is one point."
+    "Plot the cosine distance of every two points; a square of one dark colour is one point for everybody."
     fig,axes = _axes(len(points), 2.6, 2.7)
     for ax,(name,x) in zip(axes, points.items()):
-        im = ax.imshow(pairwise(x[:n], 'cosine').numpy(), vmin=0, vmax=1.5, cmap='magma')
+        im = ax.imshow(_pairwise(x[:n], 'cosine').numpy(), vmin=0, vmax=1.5, cmap='magma')
         ax.set(title=name, xticks=[], yticks=[])
     fig.colorbar(im, ax=axes, label='cosine distance', shrink=.8)
     return fig
 
 # %% ../../nbs/app/41_report.ipynb #32c53832
-def plot_distinct(
+def _plot_distinct(
     table:pd.DataFrame, # as from `rank_table`
-    n_users:int, # how many users were asked
+    n_users:int, # users asked
 )->Figure:
-    "Different films recommended first, a bar a scorer, against the number of users."
-    fig,(ax,) = _axes(1, 6.5, .6+.36*len(table))
+    "Plot the number of distinct items recommended first, a bar a model, against the number of users."
+    fig,(ax,) = _axes(1, 6.5, .9+.36*len(table))
     bars = ax.barh(table.index[::-1], table['distinct @1'][::-1], color='C0')
-    ax.bar_label(bars, padding=3); ax.axvline(n_users, color='k', ls='--', lw=1, label=f'{n_users} users'); ax.legend(loc='lower right')
-    ax.set(title='Different films recommended first', xlim=(0, n_users*1.12))
+    ax.bar_label(bars, padding=3)
+    ax.axvline(n_users, color='k', ls='--', lw=1)
+    ax.set(title='Distinct items recommended first', xlim=(0, n_users*1.12),
+           xlabel=f'dashed: {n_users} users')
     return fig
 
 # %% ../../nbs/app/41_report.ipynb #9eeb26ed
-def part_html(
+def _part_html(
     part, # str, DataFrame or Figure
 )->str:
     "HTML of one part of the page."
@@ -96,18 +101,24 @@ def part_html(
     if hasattr(part, 'to_html'):
         number = lambda x: f'{x:.3f}' if abs(x)<100 else f'{x:,.0f}'
         kind = 'numbers' if all(t.kind in 'fiub' for t in part.dtypes) else 'words'
-        return f'<div class="wide">{part.to_html(float_format=number, na_rep="", border=0, classes=kind)}</div>'
+        table = part.to_html(float_format=number, na_rep='', border=0, classes=kind)
+        return f'<div class="wide">{table}</div>'
     buffer = io.BytesIO()
     part.savefig(buffer, format='png', dpi=100)
-    return f'<div class="wide"><img alt="{html.escape(part.axes[0].get_title())}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"></div>'
+    titles = [ax.get_title() for ax in part.axes]
+    alt,png = html.escape(', '.join(filter(None, titles))),base64.b64encode(buffer.getvalue()).decode()
+    return f'<div class="wide"><img alt="{alt}" src="data:image/png;base64,{png}"></div>'
 
 # %% ../../nbs/app/41_report.ipynb #031cab71
-STYLE = '''body{font:16px/1.55 system-ui,sans-serif;max-width:68rem;margin:2rem auto;padding:0 1rem;color:#1f2933}
+_STYLE = '''body{font:16px/1.55 system-ui,sans-serif;max-width:68rem;margin:2rem auto;padding:0 1rem}
+body{color:#1f2933}
 h1{margin-bottom:.2rem}h2{margin-top:2.4rem;border-bottom:1px solid #d9e0e6;padding-bottom:.2rem}
 .wide{overflow-x:auto}img{max-width:100%}table{border-collapse:collapse;font-size:.9rem;margin:.6rem 0}
-th,td{padding:.3rem .6rem;text-align:right;white-space:nowrap}th:first-child,.words td,.words th{text-align:left}
+th,td{padding:.3rem .6rem;text-align:right;white-space:nowrap}
+th:first-child,.words td,.words th{text-align:left}
 .words td{max-width:13.5rem;overflow:hidden;text-overflow:ellipsis}
-thead th{border-bottom:2px solid #9aa5b1}tbody tr:nth-child(even){background:#f4f6f8}tbody th{font-weight:600;text-align:left}'''
+thead th{border-bottom:2px solid #9aa5b1}tbody tr:nth-child(even){background:#f4f6f8}
+tbody th{font-weight:600;text-align:left}'''
 
 # %% ../../nbs/app/41_report.ipynb #5e93b090
 def write_report(
@@ -116,7 +127,53 @@ def write_report(
     sections:dict, # heading -> list of str, DataFrame or Figure
 )->None:
     "Write a self-contained page, whole or not at all."
-    body = ''.join(f'<h2>{html.escape(h)}</h2>' + ''.join(map(part_html, parts)) for h,parts in sections.items())
-    page = (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-            f'<title>{html.escape(title)}</title><style>{STYLE}</style></head><body><h1>{html.escape(title)}</h1>{body}</body></html>')
+    section = lambda heading,parts: f'<h2>{html.escape(heading)}</h2>'+''.join(map(_part_html, parts))
+    body = ''.join(section(heading, parts) for heading,parts in sections.items())
+    page = ('<!doctype html><html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width">'
+            f'<title>{html.escape(title)}</title><style>{_STYLE}</style></head>'
+            f'<body><h1>{html.escape(title)}</h1>{body}</body></html>')
     with atomic_write(path) as part: part.write_text(page, encoding='utf-8')
+
+# %% ../../nbs/app/41_report.ipynb #d01f8294
+_WORDS = dict( # what a section shows
+    ranking='s.e. is the standard error over users; smaller differences are noise.',
+    distinct='An agent that found one way to please the critic recommends the same item to '
+             'everybody.',
+    values="The critic's values for validation users, and the discounted return of what these users "
+           'rated next (dashed). Values above it are over-estimates.',
+    shape='The same on held-out users. Length, distance to the nearest item and distance between '
+          'users describe the actions; the last row gives them for real items.',
+    judges='Ranking, realism of actions and of recommended items, bias of Q, off-policy value, and '
+           'the value of sessions with learned users; 95 % intervals in brackets. (people) is the '
+           'log itself.',
+    distances='Cosine distances between 60 users: the items they chose next, then the actions of '
+              'each agent, or the items that it recommends where its actions are scores. A dark '
+              'square is one action for all.')
+
+# %% ../../nbs/app/41_report.ipynb #2c0a20eb
+def demo_report(
+    path:str|Path, # HTML file
+    found:dict, # of `recnn demo`: ranking, values and judged (tables or None), agents, part, n_users
+    titles:list, # parts that show recommended titles
+)->Path: # `path`
+    "Write the report of a demo."
+    agents,ranking,part = found['agents'],found['ranking'],found['part']
+    about,logs = f"{ranking.attrs['protocol'].capitalize()}.",{n: m.history for n,m in agents.items()}
+    distinct = _plot_distinct(ranking, found['n_users'])
+    sections = {'Ranking': [about, _WORDS['ranking'], ranking],
+                'How many distinct items': [_WORDS['distinct'], distinct]}
+    watched = {n: log for n,log in logs.items() if any('q_policy' in r for r in log)}
+    plots = [_WORDS['values'], _plot_values(watched)] if watched else []
+    shape = [_WORDS['shape'], found['values']] if found['values'] is not None else []
+    if plots or shape: sections['Q against reward'] = plots+shape
+    if found['judged'] is not None:
+        judged = found['judged']
+        sections['All judges'] = [_WORDS['judges'], short_table(judged), plot_judges(judged)]
+    if len(part):
+        points = agent_points({n: m.model for n,m in agents.items()}, part)
+        sections['Real and generated actions'] = [_WORDS['distances'], _plot_distances(points)]
+    sections['Losses'] = [_plot_training(logs)]
+    if titles: sections['Recommended items'] = titles
+    write_report(path, 'recnn: what the agents learned', sections)
+    return Path(path)
