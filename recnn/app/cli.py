@@ -11,7 +11,7 @@ from .. import __version__
 from .arguments import (_advise, _at_least, _log_arguments, _Parser, _read_log, _table_path)
 from .steps import (
     _BASELINES, _classes_argument, _compare, _data_argument, _device_argument, _embed, _embed_arguments,
-    _evaluate, _evaluate_arguments, _fit, _list_length, _named, _open_log, _prepare, _prepare_arguments,
+    _evaluate, _evaluate_arguments, _fit, _list_length, _open_log, _prepare, _prepare_arguments,
     _print_log, _train, _train_arguments, _training_arguments, _windows, _write_table)
 
 # %% auto #0
@@ -139,7 +139,7 @@ def _demo(args):
     print('4/5  evaluation')
     baselines = [fit(b, log, frame_size=args.frame_size, seed=args.seed) for b in _BASELINES]
     args.part,args.k,args.judges,args.out = 'test',_list_length(log),True,out/'ranking.csv'
-    found = _compare(_named([*baselines, *trained]), log, args)
+    found = _compare([*baselines, *trained], log, args)
     print('\n5/5  recommendations')
     titles = _tell_users(found['agents'], log, args.show)
     found |= dict(part=_windows(log, trained[-1], args.part), n_users=_asked(log, args.part))

@@ -17,7 +17,7 @@ from .titles import find_titles
 from ..data.log import Log, Rewards, load_sample
 from ..data.tables import COLUMNS, _ids, _numbers, _times, _find_columns, _read_table
 from ..data.windows import Dataset
-from ..evaluation.queries import Queries, _states, hold_out_users
+from ..evaluation.queries import Queries, _seen, _states, hold_out_users
 from ..evaluation.ranking import measure, rank_table
 from ..io import patch, read_arrays, write_arrays
 from ..vectors import ItemVectors, mask_scores, top_k
@@ -119,8 +119,8 @@ def queries(
 def _ask(self:Recommender, rows, begin, end, user_id):
     "Questions of users whose `item` and `reward` are rows `begin` to `end`."
     items,rewards = _states(rows, end, self.frame_size, begin)
-    seen = [np.array(rows.item[a:b], 'int64') for a,b in zip(begin, end)]
-    return Queries(items, rewards, torch.full((len(seen),), -1), seen, user_id, n_items=len(self.item_ids))
+    nobody = torch.full((len(user_id),), -1)
+    return Queries(items, rewards, nobody, _seen(rows, begin, end), user_id, n_items=len(self.item_ids))
 
 # %% ../../nbs/app/40_recommender.ipynb #ffa5ae62
 def _find_users(log, users):
@@ -289,7 +289,7 @@ def load(
         raise ValueError(f'{path}: a broken recommender ({e!r}); train it again') from e
 
 # %% ../../nbs/app/40_recommender.ipynb #3eed847b
-def _check_fit(r, log, part, leaks):
+def _check_fit(r, log, asked, leaks):
     "Raise a `ValueError` if a recommender does not belong to a log, or knows the users who are asked."
     if not np.array_equal(r.item_ids, log.item_ids):
         raise ValueError(f'{r.name} knows other items than the log; '
@@ -297,10 +297,19 @@ def _check_fit(r, log, part, leaks):
     if r.rewards!=log.rewards:
         raise ValueError(f'{r.name} was trained on other rewards ({r.rewards}) than those of the log '
                          f'({log.rewards}); read the log with the same rewards')
-    known = np.isin(_user_keys(log, log.users(part)), r.trained_users)
+    known = np.isin(asked, r.trained_users) # keys of users
     if leaks=='refuse' and known.any():
         raise ValueError(f'{r.name} was trained on {known.sum():,} of the {len(known):,} users who are '
                          "asked; evaluate it with the split that it was trained with, or pass leaks='keep'")
+
+def _named(models):
+    "Recommenders by name; a second one of a name gets a number."
+    named = {}
+    for m in models:
+        name,n = m.name,2
+        while name in named: name,n = f'{m.name} ({n})',n+1
+        named[name] = m
+    return named
 
 # %% ../../nbs/app/40_recommender.ipynb #de9c71e0
 def evaluate(
@@ -312,11 +321,11 @@ def evaluate(
     seed:int=0, # random seed of models that are fitted
 )->pd.DataFrame: # a row a model; the protocol in `attrs`
     "Ranking and diversity of several models on the last item of each held-out user, among all items."
-    log,rankings = load_sample() if log is None else log,{}
+    log = load_sample() if log is None else log
+    keys,protocol,fitted = _user_keys(log, log.users(part)),hold_out_users(log),[]
     for m in models if isinstance(models, (list,tuple)) else [models]:
-        r = m if isinstance(m, Recommender) else fit(m, log, seed=seed)
-        _check_fit(r, log, part, leaks)
-        name,n = r.name,2
-        while name in rankings: name,n = f'{r.name} ({n})',n+1
-        rankings[name] = measure(r.model, hold_out_users(log).queries(part, r.frame_size, pad=True), k)
+        fitted.append(m if isinstance(m, Recommender) else fit(m, log, seed=seed))
+        _check_fit(fitted[-1], log, keys, leaks)
+    asked = {T: protocol.queries(part, T, pad=True) for T in {r.frame_size for r in fitted}}
+    rankings = {name: measure(r.model, asked[r.frame_size], k) for name,r in _named(fitted).items()}
     return rank_table(rankings, next(iter(rankings.values())), k)

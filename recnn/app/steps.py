@@ -199,15 +199,6 @@ def _load(path, log, args):
     if not cls.default_updates: return fit(cls, log, seed=args.seed)
     raise ValueError(f'{path}: has to be trained first; run recnn train --agent {path}')
 
-def _named(models):
-    "Models by name; a second one of a name gets a number."
-    named = {}
-    for m in models:
-        name,n = m.name,2
-        while name in named: name,n = f'{m.name} ({n})',n+1
-        named[name] = m
-    return named
-
 def _print_table(title, table):
     import pandas as pd
     options = {'display.width': 220, 'display.max_columns': 20, 'display.max_colwidth': 60,
@@ -261,9 +252,8 @@ def _tell_judges(models, log, args):
 # %% ../../nbs/app/42b_steps.ipynb #9d840610
 def _compare(models, log, args):
     "Tables of models on the held-out users, printed."
-    from recnn.app.recommender import evaluate
-    ranking = evaluate(list(models.values()), log, args.k, args.part)
-    ranking.index = list(models)
+    from recnn.app.recommender import _named, evaluate
+    ranking,models = evaluate(models, log, args.k, args.part),_named(models)
     _print_table(f"{ranking.attrs['protocol'].capitalize()}; s.e.: standard error", ranking)
     if args.out: _write_table(ranking.rename_axis('model').reset_index(), args.out)
     agents = {n: m for n,m in models.items() if m.model.critic is not None}
@@ -279,4 +269,4 @@ def _evaluate(args):
     for name in args.agent: find_model(name) # defines the class, so that its files can be read
     models = [_load(path, log, args) for path in [*args.models,*args.model] if path not in _BASELINES]
     T = models[0].frame_size if models else 10
-    _compare(_named([*(fit(b, log, frame_size=T, seed=args.seed) for b in _BASELINES), *models]), log, args)
+    _compare([*(fit(b, log, frame_size=T, seed=args.seed) for b in _BASELINES), *models], log, args)
