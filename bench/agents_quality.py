@@ -21,30 +21,41 @@ os.environ["RECNN_PROGRESS"] = "0"
 import numpy as np
 import torch
 
-from logs import PROTOCOLS, alone, open_log, open_sets
+from logs import PROTOCOLS, alone, open_log
 from record import Table, command_line, rounded
-from recnn.agents.fit import fit
 from recnn.evaluation.baselines import ItemKNN, Popularity, Random, SequentialKNN
 from recnn.evaluation.metrics import diversity
 from recnn.evaluation.queries import last_out
-from recnn.evaluation.ranking import Reranked
 from recnn.evaluation.ranking import measure as measure_lists
 from recnn.evaluation.values import q_and_return
+from recnn.data.windows import Dataset
 from recnn.items.merge import embed_items
 from recnn.vectors import similarity
+from recnn.agents.bcq import BCQ
+from recnn.agents.cql import CQL
+from recnn.agents.crr import CRR
+from recnn.agents.decision_transformer import DecisionTransformer
+from recnn.agents.sa2c import SA2C
+from recnn.evaluation.sequence_baselines import SequenceModel
 import recnn
 
 BASELINES = {"random": lambda learn: Random(learn.n_items), "popularity": Popularity, "item-kNN": ItemKNN,
              "sequential kNN": SequentialKNN}
-AGENTS = {  # label in tables: class, fixed settings, updates
+AGENTS = {  # label in tables: class, fixed settings, updates; None: the agent's own number
     "DDPG": (recnn.DDPG, dict(bound="tanh"), 1000),
     "TD3": (recnn.TD3, dict(bound="tanh"), 1000),
     "TD3+BC": (recnn.TD3BC, dict(), 1000),
-    "behaviour cloning": (recnn.BehaviourCloning, dict(), 300),
-    "myopic": (recnn.IQL, dict(gamma=0., beta=1.), 300),
-    "TD3 over items": (recnn.TD3Items, dict(), 300),
-    "top-K REINFORCE": (recnn.TopKReinforce, dict(), 300),
-    "IQL": (recnn.IQL, dict(), 300),
+    "behaviour cloning": (recnn.BehaviourCloning, dict(), None),
+    "reward-weighted cloning": (recnn.RewardWeighted, dict(), None),
+    "IQL": (recnn.IQL, dict(), None),
+    "TD3 over items": (recnn.TD3Items, dict(), None),
+    "top-K REINFORCE": (recnn.TopKReinforce, dict(), None),
+    "CQL": (CQL, dict(), None),
+    "BCQ": (BCQ, dict(), None),
+    "CRR": (CRR, dict(), None),
+    "SA2C": (SA2C, dict(), None),
+    "Decision Transformer": (DecisionTransformer, dict(), None),
+    "older transformer": (SequenceModel, dict(vectors="tuned"), None),
 }
 
 
@@ -75,10 +86,9 @@ def shape(agent, queries, matrix):
 def train(name, learn, seed, updates, settings):
     "A trained agent and the seconds of one core that it took."
     cls, fixed, default = AGENTS[name]
-    config = dict(frame_size=learn.frame_size, embed_dim=learn.vectors.dim) | fixed | settings
-    agent, start = cls(cls.config_class(**config), seed), time.process_time()
-    fit(agent, learn, updates or default, seed)
-    return agent, time.process_time() - start
+    start, options = time.process_time(), fixed | settings
+    if updates or default: options["updates"] = updates or default
+    return cls.learn(learn, seed=seed, **options), time.process_time() - start
 
 
 def ranking_row(model, queries, own):
@@ -92,10 +102,16 @@ def ranking_row(model, queries, own):
     return {k: float(v) for k, v in row.items()}
 
 
+def sets(logs, vectors, whole):
+    "Windows to learn from and to ask about: of ten items, or whole histories."
+    return [Dataset(log, vectors, 50 if whole else 10, pad=whole) for log in logs]
+
+
 def measure(args, log, part, protocol, cache, add):
     "Rows of all baselines and agents on one part under one protocol."
     logs = PROTOCOLS[protocol](log, part)
-    learn, ask = open_sets(logs, item_vectors(logs[0], cache, **args.items))
+    vectors = item_vectors(logs[0], cache, **args.items)
+    learn, ask = sets(logs, vectors, False)
     queries = last_out(ask)
     own, about = alone(logs[1], queries), dict(part=part, protocol=protocol, users=len(queries))
     for name, make in BASELINES.items() if args.baselines else ():
@@ -103,14 +119,17 @@ def measure(args, log, part, protocol, cache, add):
     seeds = args.seeds[:1] if part == "valid" else args.seeds
     if protocol == "held out": seeds = seeds[:args.held_seeds]
     for name in args.agents:
+        whole = AGENTS[name][0].whole_histories
+        learn, ask = sets(logs, vectors, whole)
+        queries = last_out(ask)
         for seed in seeds:
             agent, seconds = train(name, learn, seed, args.updates, args.settings)
             truth = {}
-            if protocol == "held out": truth = values(agent, ask) | shape(agent, queries, learn.matrix)
-            for label, model, more in ((name, agent, truth), (f"{name}, re-ranked", Reranked(agent), {})):
-                row = dict(agent=label, seed=seed) | about
-                row |= dict(seconds=round(seconds, 1), updates=agent.n_updates)
-                add(rounded(row | ranking_row(model, queries, own) | more))
+            if protocol == "held out" and agent.critic is not None:
+                truth = values(agent, ask)
+                if agent.points(queries[:1]) is not None: truth |= shape(agent, queries, learn.matrix)
+            row = dict(agent=name, seed=seed) | about | dict(seconds=round(seconds, 1))
+            add(rounded(row | ranking_row(agent, queries, own) | truth))
 
 
 def is_stale(args):
@@ -118,7 +137,7 @@ def is_stale(args):
     def stale(row):
         again = row["part"] in args.parts and row["protocol"] in args.protocols
         if row["agent"] in BASELINES: return again and bool(args.baselines)
-        return again and row["agent"].removesuffix(", re-ranked") in args.agents
+        return again and row["agent"] in args.agents
     return stale
 
 

@@ -9,6 +9,8 @@ _MODULES = { # module -> names of the front door
     'agents.model': 'Model', 'agents.agent': 'Agent', 'agents.contract': 'check_agent',
     'agents.ddpg': 'DDPG', 'agents.td3': 'TD3', 'agents.td3_bc': 'TD3BC', 'agents.bc': 'BehaviourCloning',
     'agents.iql': 'IQL', 'agents.td3_items': 'TD3Items', 'agents.top_k': 'TopKReinforce',
+    'agents.reward_weighted': 'RewardWeighted', 'agents.cql': 'CQL', 'agents.bcq': 'BCQ', 'agents.crr': 'CRR',
+    'agents.sa2c': 'SA2C', 'agents.decision_transformer': 'DecisionTransformer',
     'evaluation.queries': 'Queries', 'evaluation.ranking': 'rank_table', 'evaluation.judges': 'Judges'}
 _HOME = {name: module for module,names in _MODULES.items() for name in names.split()}
 __all__ = list(_HOME)

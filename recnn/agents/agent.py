@@ -43,12 +43,13 @@ class AgentConfig:
     weight_decay:float=0. # L2 penalty of the critic's weights (Lillicrap et al. 2016 have 0.01)
     def __post_init__(self): _check_config(self)
 
-def _check_config(c):
+def _check_config(c, optional=()):
     "Raise a `ValueError` for values that no agent can have."
     for name in ('gamma','tau'):
         if not 0<=getattr(c, name)<=1: raise ValueError(f'{name} must lie in [0,1], got {getattr(c, name)}')
     for name in ('frame_size','embed_dim','hidden','batch_size','actor_lr','critic_lr'):
-        if not getattr(c, name)>0: raise ValueError(f'{name} must be positive, got {getattr(c, name)}')
+        if name in optional or getattr(c, name)>0: continue
+        raise ValueError(f'{name} must be positive, got {getattr(c, name)}')
     if c.target_clip is not None and not c.target_clip>0:
         raise ValueError(f'target_clip must be positive, or None for no limit, got {c.target_clip}')
     for name in ('weight_decay','pretrain'):
@@ -95,7 +96,12 @@ class Agent(Model, abstract=True):
         self.seed,self.device,self.n_updates = seed,torch.device(device),0
         self.rewards = Rewards() # how ratings become rewards; `fit` takes it from the data set
         self.item_table = _ItemTable(c.embed_dim).to(device)
-        generator = torch.Generator().manual_seed(seed) # on the CPU: the same weights on every device
+        self.planned = None # updates of the run, where step sizes follow a schedule; `fit` sets it
+        self.generator = torch.Generator(device).manual_seed(seed+1)
+        self._make_networks(torch.Generator().manual_seed(seed)) # CPU: the same weights on every device
+
+    def _make_networks(self, generator): # source of all initial weights
+        c,device = self.config,self.device
         shape = c.frame_size,c.embed_dim,c.hidden
         encoders = [make_encoder(c.encoder, *shape, generator) for _ in range(2-c.share_encoder)]
         self.actor = Actor(*shape, c.bound, c.max_action, generator, encoders[-1], c.share_encoder).to(device)
@@ -106,16 +112,23 @@ class Agent(Model, abstract=True):
         self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), c.actor_lr, fused=True)
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), c.critic_lr,
                                                  weight_decay=c.weight_decay, fused=True)
-        self.generator = torch.Generator(device).manual_seed(seed+1)
 
 # %% ../../nbs/agents/21_agent.ipynb #811e8354
+@patch
+def use_items(self:Agent,
+    matrix:torch.Tensor, # [N,D] a vector for each item
+    counts:torch.Tensor|None=None, # [N] how often each was chosen in the log; once when absent
+)->None:
+    "Take a catalogue."
+    self.item_table.fill(matrix, counts)
+
 @patch
 def prepare(self:Agent,
     dataset, # `Dataset` to learn from
 )->None:
     "Take the catalogue and the reward scale of a data set."
     item = torch.from_numpy(dataset.outcomes()[0]).long()
-    self.item_table.fill(dataset.matrix, torch.bincount(item, minlength=dataset.n_items))
+    self.use_items(dataset.matrix, torch.bincount(item, minlength=dataset.n_items))
     self.rewards = dataset.rewards
 
 @patch
@@ -126,7 +139,12 @@ def state(self:Agent,
     "States of users from the items that they chose."
     if len(self.item_table)==0:
         raise ValueError('the agent knows no items; call `prepare` with a data set, or train it with `fit`')
-    return make_state(self.item_table.matrix, items, rewards)
+    return make_state(self.item_table.matrix, self._last(items), self._last(rewards))
+
+@patch
+def _last(self:Agent, x):
+    "The last T steps of states that may be longer."
+    return x[:,-self.config.frame_size:]
 
 # %% ../../nbs/agents/21_agent.ipynb #4968f8fa
 @patch
@@ -181,14 +199,14 @@ def q(self:Agent,
 )->torch.Tensor: # [B]
     "Value of what was chosen."
     batch = batch.to(self.device, torch.float32)
-    with torch.no_grad(): return self._one(self.critic(batch.state, batch.action))
+    with torch.no_grad(): return self._one(self.critic(self._last(batch.state), batch.action))
 
 @patch
 def q_own(self:Agent,
     batch:Batch, # transitions, of which the states count
 )->torch.Tensor: # [B]
     "Value of the agent's own action."
-    state = batch.state.to(self.device, torch.float32)
+    state = self._last(batch.state).to(self.device, torch.float32)
     with torch.no_grad(): return self.critic(state, self.act(state))[0]
 
 @patch
@@ -257,18 +275,23 @@ def move_targets(
 
 # %% ../../nbs/agents/21_agent.ipynb #d9d1f114
 @patch
+def _default_updates(self:Agent, dataset):
+    "Updates of `learn` where no number is given."
+    return self.default_updates
+
+@patch
 def learn(cls:Agent,
     dataset, # `Dataset` to learn from
     seed:int=0, # random seed of weights, noise and the order of batches
     device:str='cpu', # where the networks live
-    updates:int|None=None, # updates to train; `default_updates` of the class when absent
+    updates:int|None=None, # updates to train; the agent's own number when absent
     fit_options:dict|None=None, # further arguments of `fit`
     **config, # fields of the agent's configuration
 )->Agent:
     "An agent trained on a data set."
     config = cls.config_class(frame_size=dataset.frame_size, embed_dim=dataset.vectors.dim, **config)
     agent = cls(config, seed, device)
-    n = cls.default_updates if updates is None else updates
+    n = agent._default_updates(dataset) if updates is None else updates
     agent.history = fit(agent, dataset, n, seed, **(fit_options or {}))
     return agent
 
@@ -299,7 +322,8 @@ def restore(cls:Agent,
 )->Agent:
     "An agent from its settings and arrays."
     agent = cls(cls.config_class(**settings['config']), settings['seed'], device)
-    for n in (*cls.networks,'item_table'):
+    agent.use_items(arrays['item_table.matrix'], arrays['item_table.counts'])
+    for n in agent.networks:
         part = {k[len(n)+1:]: v for k,v in arrays.items() if k.startswith(n+'.')}
         getattr(agent, n).load_state_dict(part)
     agent.n_updates,agent.rewards = settings['n_updates'],Rewards(**settings['rewards'])

@@ -5,9 +5,8 @@
 # %% ../../nbs/agents/27a_bc.ipynb #bab78f14
 from __future__ import annotations
 import torch
-from .agent import move_targets
 from .item_agent import ItemAgent
-from .nets import step
+from ..data.sequences import SequenceBatch
 
 # %% auto #0
 __all__ = ['BehaviourCloning']
@@ -16,19 +15,25 @@ __all__ = ['BehaviourCloning']
 class BehaviourCloning(ItemAgent):
     "Predict the item that people chose next; the critics serve evaluation alone."
     name,label = 'bc','behaviour cloning'
-    def targets(self, batch): # targets [B] of V and of Q
-        target_v = self.critic_target(batch.state, batch.action).amin(0)
-        return target_v,self.bellman(batch, self.value(batch.next_state)[0])
+    def targets(self, batch): # targets [n] of V and of Q
+        _,after = self.before_and_after(self.critic_target, batch)
+        returns = self.look_ahead(batch, self.critic_target.v(after))
+        return returns,returns
 
     def update_critic(self, batch):
-        with torch.no_grad(): target_v,target_q = self.targets(batch)
-        return self.value_step(batch, target_v, target_q)
+        with torch.no_grad(): targets = self.targets(batch)
+        loss,logs = self.value_loss(batch, *targets)
+        self.move(self.critic_optimizer, self.config.critic_lr, loss)
+        return logs
 
     def actor_loss(self, batch): return self.behaviour_loss(batch).mean()
-    def update_actor(self, batch): return dict(actor_loss=step(self.actor_optimizer, self.actor_loss(batch)))
+    def update_actor(self, batch):
+        loss = self.actor_loss(SequenceBatch.of(batch))
+        return dict(actor_loss=self.move(self.actor_optimizer, self.config.actor_lr, loss))
 
-    def update(self, batch):
-        logs = self.update_critic(batch) | self.update_actor(batch)
-        move_targets(self)
-        self.n_updates += 1
+    def update(self, batch): # pieces of histories, or windows
+        batch = SequenceBatch.of(batch)
+        logs = {} if self.critic is None else self.update_critic(batch)
+        logs |= self.update_actor(batch)
+        self.finish()
         return logs

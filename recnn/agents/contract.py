@@ -17,15 +17,17 @@ __all__ = ['check_agent']
 # %% ../../nbs/agents/23_contract.ipynb #24d043c9
 def _check_act(agent, batch:Batch)->None:
     "`act` is deterministic, [B,D], finite, and depends on the oldest and newest step of the state."
-    action,shape = agent.act(batch.state),batch.action.shape
+    rewards = batch.state[...,-1]
+    act = lambda rewards: agent.act(agent.state(batch.held, rewards))
+    action,shape = act(rewards),batch.action.shape
     assert action.shape==shape, f'act gives {tuple(action.shape)}, expected {tuple(shape)}'
     assert torch.isfinite(action).all(), 'act gives numbers that are not finite'
-    again = agent.act(batch.state)
+    again = act(rewards)
     assert torch.equal(action, again), 'act differs from call to call: is dropout or noise left on?'
     for place in (0,-1):
-        other = batch.state.clone()
+        other = rewards.clone()
         other[:,place] += 1
-        differs = not torch.equal(action, agent.act(other))
+        differs = not torch.equal(action, act(other))
         assert differs, f'act does not read step {place} of the state: is frame_size ignored?'
 
 # %% ../../nbs/agents/23_contract.ipynb #2340aff4
@@ -76,7 +78,8 @@ def _check_file(agent, batch:Batch)->None:
         path = Path(folder)/'agent.safetensors'
         agent.save(path)
         again = type(agent).load(path)
-    assert torch.equal(agent.act(batch.state), again.act(batch.state)), 'actions differ after save and load'
+    act = lambda agent: agent.act(agent.state(batch.held, batch.state[...,-1]))
+    assert torch.equal(act(agent), act(again)), 'actions differ after save and load'
     assert torch.equal(agent.q(batch), again.q(batch)), 'values differ after save and load'
 
 # %% ../../nbs/agents/23_contract.ipynb #cee252d6
@@ -106,7 +109,7 @@ def check_agent(
         batch,matrix = random_batch(torch.Generator().manual_seed(0), 32, frame_size, 4)
         def new(seed=0):
             agent = make(frame_size, 4, seed)
-            agent.item_table.fill(matrix)
+            agent.use_items(matrix)
             return agent
         for name,check in _CHECKS.items():
             if name not in skip: check(new(), batch)

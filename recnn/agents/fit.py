@@ -176,14 +176,17 @@ def _find_cause(
     n:int, # number of this update, from 1
 )->str:
     "Description of what may have broken a loss, and what to do."
-    vectors = torch.cat([batch.state[...,:-1], batch.action[:,None]], 1)
-    broken = batch.items[~vectors.isfinite().all(2)].unique().tolist()
+    items = batch.items.long()
+    broken = items[~dataset.table[items.clamp(min=0)][...,:-1].isfinite().all(2) & (items>=0)].unique().tolist()
     if broken:
         return (f'the vector of item {dataset.vectors.ids[broken[0]]} is not finite as {dataset.dtype}'
                 f' ({len(broken)} such items in this batch); repair it, or use float32')
-    rows = _batch_rows(dataset, batch_size, seed, n-1).tolist()
-    return (f'its batch holds {len(rows)} windows of the data set: {", ".join(map(str, rows[:8]))}'
-            f'{", ..." if len(rows)>8 else ""}; look at their vectors and ratings, lower actor_lr or '
+    what = f'{len(items)} pieces of histories'
+    if isinstance(batch, Batch):
+        rows = _batch_rows(dataset, batch_size, seed, n-1).tolist()
+        numbers = ', '.join(map(str, rows[:8])) + (', ...' if len(rows)>8 else '')
+        what = f'{len(rows)} windows of the data set: {numbers}'
+    return (f'its batch holds {what}; look at their vectors and ratings, lower actor_lr or '
             'critic_lr, bound the actions, or set target_clip')
 
 # %% ../../nbs/agents/22_fit.ipynb #8d6eb74d
@@ -231,7 +234,7 @@ def _begin_run(agent, dataset, checkpoint, run, best):
 
 def _remaining(agent, dataset, n_updates, seed, best):
     "The batches of a run that its agent has not seen; none where the run has stopped early."
-    batches = dataset.batches(agent.config.batch_size, seed=seed, start=agent.n_updates, epochs=None)
+    batches = agent.batches(dataset, seed, agent.n_updates)
     return islice(batches, 0 if best.enough else max(n_updates-agent.n_updates, 0))
 
 def _update(agent, batch, precision):
@@ -253,10 +256,10 @@ def fit(
     n_updates:int, # updates in all, those of a resumed run included
     seed:int=0, # random seed of the order of batches
     checkpoint:str|Path|None=None, # file to resume from and save to
-    save_every:int=2000, # updates between checkpoints
+    save_every:float=2000, # updates between checkpoints; below 1: fraction of all updates
     log_every:int=50, # updates between rows of the log
     evaluate=None, # function agent -> dict, added to the log every `evaluate_every` updates
-    evaluate_every:int=1000, # updates between calls of `evaluate`
+    evaluate_every:float=1000, # updates between calls of `evaluate`; below 1: fraction of all updates
     desc:str='', # label of the progress bar; the agent's class when empty
     log_file:str|Path|None=None, # CSV file for the log
     tensorboard:str|Path|None=None, # folder for TensorBoard
@@ -268,6 +271,8 @@ def fit(
     "Train an agent on the batches of a data set."
     _check_options(precision, agent.device, stop_on, evaluate)
     run,best = _describe_run(agent, dataset, seed, precision),_Best(stop_on, patience)
+    agent.planned = n_updates
+    save_every,evaluate_every = (max(int(x*n_updates), 1) if x<1 else x for x in (save_every, evaluate_every))
     log = _begin_run(agent, dataset, checkpoint, run, best)
     add,size = partial(_add_row, log, _board(tensorboard)),agent.config.batch_size
     with _hold_interrupt() as noted, progress(None, desc or type(agent).__name__, n_updates, 'update') as bar:

@@ -16,7 +16,7 @@ __all__ = ['IQLConfig', 'IQL']
 @dataclass(frozen=True)
 class IQLConfig(ItemConfig):
     "Behaviour cloning with advantages."
-    beta:float=0.1 # weight of the advantage; 0 is behaviour cloning
+    beta:float=0.05 # weight of the advantage; 0 is behaviour cloning
     max_weight:float=20. # largest weight of a choice, before weights are divided by their mean
     def __post_init__(self):
         super().__post_init__()
@@ -27,11 +27,16 @@ class IQLConfig(ItemConfig):
 # %% ../../nbs/agents/27b_iql.ipynb #1eb990e5
 class IQL(BehaviourCloning):
     "Implicit Q-learning (Kostrikov et al. 2021) over items."
-    name,label,config_class = 'iql','IQL',IQLConfig
+    name,label,config_class,needs_critic = 'iql','IQL',IQLConfig,True
+    def targets(self, batch): # of V: the smaller slow critic; of Q: V further on
+        h,_ = self.before_and_after(self.critic_target, batch)
+        return self.critic_target.of(h, batch.item[:,None])[...,0].amin(0),super().targets(batch)[1]
+
     @torch.no_grad()
-    def weights(self, batch): # [B], mean 1
-        advantage = self.critic_target(batch.state, batch.action).amin(0)-self.value(batch.state)[0]
-        w = (self.config.beta*advantage).exp().clamp(max=self.config.max_weight)
+    def weights(self, batch): # [n], mean 1
+        h,_ = self.before_and_after(self.critic_target, batch)
+        q = self.critic_target.of(h, batch.item[:,None])[...,0].amin(0)
+        w = (self.config.beta*(q-self.critic_target.v(h))).exp().clamp(max=self.config.max_weight)
         return w/w.mean()
 
     def actor_loss(self, batch): return (self.weights(batch)*self.behaviour_loss(batch)).mean()

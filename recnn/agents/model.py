@@ -19,6 +19,8 @@ class Model:
     critic = None # a network of action values, where there is one
     needs_vectors = False # learns from item vectors
     default_updates = 0 # updates that `learn` trains, where the model is trained step by step
+    frame_size = 10 # T, items in a state, where nobody says how many
+    whole_histories = False # reads histories of any length, not windows
     def __init_subclass__(cls, abstract=False, **options):
         super().__init_subclass__(**options)
         if abstract: return
@@ -28,6 +30,8 @@ class Model:
 
     def scores(self, queries): # users asked about -> [U,N], larger is better
         raise NotImplementedError(f'{type(self).__name__} has no scores')
+    def predict_rewards(self, queries): # users asked about -> [U,N]; None for models without
+        return None
     def points(self, queries): # users asked about -> proto-actions [U,D]; None for models without
         return None
     def arrays(self): # name -> tensor: the weights in a file
@@ -40,6 +44,9 @@ class Model:
     @classmethod
     def learn(cls, dataset, seed=0, device='cpu', **options): # a model fitted on a data set
         return cls(dataset, **options)
+    def batches(self, dataset, seed, start): # what `fit` trains on, without end, after `start` batches
+        size = self.config.batch_size
+        return dataset.batches(size, seed=seed, start=start, epochs=None)
     @classmethod
     def options(cls): # name -> default of what `learn` can be given
         known = inspect.signature(cls.__init__).parameters

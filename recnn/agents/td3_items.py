@@ -6,7 +6,6 @@
 from __future__ import annotations
 from dataclasses import dataclass
 import torch
-from .agent import move_targets
 from .bc import BehaviourCloning
 from .item_agent import ItemConfig
 
@@ -18,12 +17,10 @@ __all__ = ['TD3ItemsConfig', 'TD3Items']
 class TD3ItemsConfig(ItemConfig):
     "TD3 over items with the weight of Q against behaviour."
     alpha:float=1. # weight of Q; 0 is behaviour cloning
-    policy_delay:int=1 # critic updates per actor update, at least 1; TD3 has 2
+    lam:float=0. # one step: the target policy is not that of the log
     def __post_init__(self):
         super().__post_init__()
-        if self.alpha<0 or self.policy_delay<1:
-            raise ValueError('alpha must not be negative and policy_delay at least 1, '
-                             f'got {self.alpha} and {self.policy_delay}')
+        if self.alpha<0: raise ValueError(f'alpha must not be negative, got {self.alpha}')
 
 def _draw_items(logits, generator):
     "One item [B] for each row of scores [B,N], drawn from their softmax."
@@ -34,23 +31,17 @@ def _draw_items(logits, generator):
 # %% ../../nbs/agents/27c_td3_items.ipynb #7db73eeb
 class TD3Items(BehaviourCloning):
     "TD3 over items, with a behaviour term."
-    name,label,config_class = 'td3_items','TD3 over items',TD3ItemsConfig
+    name,label,config_class,needs_critic = 'td3_items','TD3 over items',TD3ItemsConfig,True
     def targets(self, batch): # (1)
-        logits = self.logits(batch.next_state, batch.items[:,1:], self.actor_target)
-        item = _draw_items(logits, self.generator) # takes the place of TD3's noise
-        next_q = self.critic_target(batch.next_state, self.item_table.matrix[item]).amin(0)
-        return super().targets(batch)[0],self.bellman(batch, next_q)
+        h,after = self.before_and_after(self.critic_target, batch)
+        logits = self.actor.logits(self.actor(batch.items, batch.rewards)[:,1:].flatten(0,1))
+        item = _draw_items(logits, self.generator)[:,None] # takes the place of TD3's noise
+        next_q = self.critic_target.of(after.flatten(0,1), item)[...,0].amin(0).view(batch.steps.shape)
+        target_v = self.critic_target.of(h, batch.item[:,None])[...,0].amin(0)
+        return target_v,self.look_ahead(batch, next_q)
 
     def actor_loss(self, batch): # (2)
-        log_pi = self.logits(batch.state, batch.held, keep=batch.item).log_softmax(1)
-        q = self.critic.first(batch.state, log_pi.exp()@self.item_table.matrix)
-        scale = self.config.alpha/q.abs().mean().detach().clamp(min=1e-8)
-        return -scale*q.mean() - log_pi.gather(1, batch.item[:,None]).mean()
-
-    def update(self, batch):
-        logs = self.update_critic(batch)
-        self.n_updates += 1
-        if self.n_updates%self.config.policy_delay==0:
-            logs |= self.update_actor(batch)
-            move_targets(self)
-        return logs
+        log_pi = self.actor.logits(self.proto(batch)).log_softmax(1)
+        with torch.no_grad(): q = self.critic.all(self.before_and_after(self.critic, batch)[0])[0]
+        scale = self.config.alpha/q.abs().mean().clamp(min=1e-8)
+        return -scale*(log_pi.exp()*q).sum(1).mean() - log_pi.gather(1, batch.item[:,None]).mean()

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from .bc import BehaviourCloning
 from .item_agent import ItemAgent, ItemConfig
-from .nets import step
+from .sequence_nets import _CrossEntropy
+from ..data.sequences import SequenceBatch
 
 # %% auto #0
 __all__ = ['TopKConfig', 'TopKReinforce']
@@ -43,21 +44,22 @@ class TopKReinforce(BehaviourCloning):
     name,label,config_class = 'top_k','top-K REINFORCE',TopKConfig
     networks = (*ItemAgent.networks,'behaviour')
     optimizers = (*ItemAgent.optimizers,'behaviour_optimizer')
-    def __init__(self, config=None, seed=0, device='cpu'):
-        super().__init__(config, seed, device)
+    behaviour,needs_critic = None,True
+    def use_items(self, *catalogue):
+        super().use_items(*catalogue)
+        if self.behaviour is not None: return
         self.behaviour = deepcopy(self.actor)
-        weights,lr = self.behaviour.parameters(),self.config.actor_lr
-        self.behaviour_optimizer = torch.optim.Adam(weights, lr, fused=True)
+        self.behaviour_optimizer = self.adam(self.behaviour.parameters(), self.config.actor_lr)
 
-    def log_prob(self, batch, actor=None): # [B] of the item that was chosen
-        log_pi = self.logits(batch.state, batch.held, actor, batch.item).log_softmax(1)
-        return log_pi.gather(1, batch.item[:,None])[:,0]
+    def log_prob(self, batch, actor): # [n] of the items that were chosen
+        proto = actor(batch.items[:,:-1], batch.rewards[:,:-1], self.generator)[batch.steps]
+        return -_CrossEntropy.apply(proto, actor.encoder.items, actor.bias, batch.item, 64)
 
     def update_actor(self, batch):
-        log_pi,log_beta = self.log_prob(batch),self.log_prob(batch, self.behaviour)
-        w = _off_policy_weight(log_pi.detach(), log_beta.detach(), self.config.page, self.config.max_ratio)
+        c,batch = self.config,SequenceBatch.of(batch)
+        log_pi,log_beta = self.log_prob(batch, self.actor),self.log_prob(batch, self.behaviour)
+        w = _off_policy_weight(log_pi.detach(), log_beta.detach(), c.page, c.max_ratio)
         with torch.no_grad(): returns = self.targets(batch)[1]
         loss = -(w*returns/returns.abs().mean().clamp(min=1e-8)*log_pi).mean()
-        beta_loss = -log_beta.mean()
-        return dict(actor_loss=step(self.actor_optimizer, loss),
-                    beta_loss=step(self.behaviour_optimizer, beta_loss))
+        beta_loss = self.move(self.behaviour_optimizer, c.actor_lr, -log_beta.mean())
+        return dict(actor_loss=self.move(self.actor_optimizer, c.actor_lr, loss), beta_loss=beta_loss)

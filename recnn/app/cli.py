@@ -137,7 +137,7 @@ def _demo(args):
     trained = [_fit(find_model(name), log, vectors, out/f'{name}.safetensors', args)
                for name in ('ddpg','td3',DEFAULT)]
     print('4/5  evaluation')
-    baselines = [fit(b, log, frame_size=args.frame_size, seed=args.seed) for b in _BASELINES]
+    baselines = [fit(b, log, seed=args.seed) for b in _BASELINES]
     args.part,args.k,args.judges,args.out = 'test',_list_length(log),True,out/'ranking.csv'
     found = _compare([*baselines, *trained], log, args)
     print('\n5/5  recommendations')

@@ -12,14 +12,14 @@ from ..agents.model import Model, registry
 __all__ = ['DEFAULT', 'find_model']
 
 # %% ../../nbs/app/40b_models.ipynb #2a9eba36
-DEFAULT = 'td3_items' # the agent that is fitted when none is named
+DEFAULT = 'reward_weighted' # the agent that is fitted when none is named
 
 def _import_models():
     "Import the modules that define models."
     import recnn.agents as agents, recnn.evaluation as evaluation
     for package in (agents,evaluation):
         for m in pkgutil.iter_modules(package.__path__):
-            wanted = package is agents or m.name.endswith('baselines')
+            wanted = package is agents or m.name.endswith(('baselines','satisfaction'))
             if wanted: import_module(f'{package.__name__}.{m.name}')
 
 def _import_class(path):

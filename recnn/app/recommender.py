@@ -77,8 +77,8 @@ def fit(
     log:Log|None=None, # log to learn from; the bundled sample when absent
     vectors:ItemVectors|None=None, # of the log's items; `embed_items` makes what a model needs when absent
     users:str='train', # users to learn from: 'train', or 'all' once the model has been chosen
-    frame_size:int=10, # T, items in a state
-    dim:int|None=None, # D of vectors that are made; 128, or fewer for a small log, when absent
+    frame_size:int|None=None, # T, items in a state; that of the model, 10 or 50, when absent
+    dim:int|None=None, # D of vectors that are made; 64, or fewer for a small log, when absent
     pad:bool=False, # learn from padded windows too, so that users with few ratings count
     seed:int=0, # random seed of vectors, weights and batches
     device:str='cpu', # where to train
@@ -89,8 +89,10 @@ def fit(
     cls,log = find_model(which),load_sample() if log is None else log
     learn = log.part('train') if users=='train' else log
     if vectors is None and cls.needs_vectors: vectors = _make_vectors(learn, dim, seed, device)
-    dataset = Dataset(learn, vectors, frame_size, pad, device)
-    if len(dataset)==0 and not pad:
+    if frame_size is None and not cls.whole_histories: frame_size = log.frame_size
+    frame_size = frame_size or cls.frame_size
+    dataset = Dataset(learn, vectors, frame_size, pad or cls.whole_histories, device)
+    if len(dataset)==0 and not dataset.pad:
         warnings.warn(f'nobody has {frame_size}+1 ratings; windows are padded')
         dataset = Dataset(learn, vectors, frame_size, True, device)
     model = cls.learn(dataset, seed=seed, device=device, **options)

@@ -31,8 +31,7 @@ def _open_log(path):
 
 def _print_log(name, log, args):
     "Print size, rewards and windows of a log."
-    args.frame_size = args.frame_size or log.frame_size or 10
-    print(f'{name}: {log.describe(args.frame_size)}')
+    print(f'{name}: {log.describe(args.frame_size or log.frame_size or 10)}')
 
 # %% ../../nbs/app/42b_steps.ipynb #e31c5191
 def _prepare_arguments(parser):
@@ -50,7 +49,7 @@ def _prepare(args):
     from recnn.data.windows import Dataset
     log = _read_log(args)
     _print_log(log.source, log, args)
-    if args.layout=='static': write_static(Dataset(log, None, args.frame_size), args.out)
+    if args.layout=='static': write_static(Dataset(log, None, args.frame_size or log.frame_size or 10), args.out)
     else: log.write(args.out)
     print(f'{args.out}: {Path(args.out).stat().st_size/1e3:,.0f} kB')
 
@@ -61,7 +60,7 @@ def _device_argument(parser):
 
 def _dim_argument(parser):
     parser.add_argument('--dim', type=_at_least(1), metavar='D',
-                        help='dimension of the vectors (default: 128, or fewer for a small log)')
+                        help='dimension of the vectors (default: 64, or fewer for a small log)')
 
 def _embed_arguments(parser):
     _data_argument(parser)
@@ -79,7 +78,7 @@ def _embed(args):
     from recnn.items.merge import embed_items
     from recnn.items.text import embed_texts
     log,options = _open_log(args.data).part('train'),dict(model=args.text_model, device=args.device)
-    most = min(128, len(np.unique(log.item))-1)
+    most = min(64, len(np.unique(log.item))-1)
     if args.vectors=='text': vectors = embed_texts(log, args.dim or most, **options)
     else: vectors = embed_items(log, args.dim, seed=args.seed, **options)
     vectors.save(args.out)
@@ -89,7 +88,7 @@ def _embed(args):
 def _training_arguments(parser):
     "Arguments of every command that trains."
     parser.add_argument('--updates', type=_at_least(1), metavar='N',
-                        help='updates of an agent (default: 300 or 1000, by the algorithm)')
+                        help='updates of an agent (default: by the algorithm and the log)')
     parser.add_argument('--pad', action='store_true', help='learn from users with fewer than T+1 ratings too')
     for add in (_frame_argument, _dim_argument, _device_argument, _seed_argument): add(parser)
 
@@ -122,14 +121,15 @@ def _list_length(log, most=10):
     import numpy as np
     return int(max(1, min(most, log.n_items-np.diff(log.bounds).max(initial=0))))
 
-def _watch(log, vectors, args, most=500):
+def _watch(cls, log, vectors, args, most=500):
     "What is measured during training, on some validation users; None where nobody has a window."
     import numpy as np
     from recnn.data.windows import Dataset
     from recnn.evaluation.ranking import Watch
     few = log.select(np.isin(log.user, log.users('valid')[:most]))
-    for pad in (args.pad,True):
-        part = Dataset(few, vectors, args.frame_size, pad, args.device).part('valid')
+    T = args.frame_size or (None if log.frame_size and not cls.whole_histories else cls.frame_size)
+    for pad in (args.pad or cls.whole_histories,True):
+        part = Dataset(few, vectors, T, pad, args.device).part('valid')
         if len(part): return Watch(part, _list_length(few))
 
 # %% ../../nbs/app/42b_steps.ipynb #082009b6
@@ -138,11 +138,12 @@ def _fit(cls, log, vectors, out, args, words=None):
     from recnn.app.recommender import fit
     options,checkpoint = _settings(cls, words),_beside(out, '.checkpoint')
     if cls.default_updates: # trained step by step
-        n = options['updates'] = args.updates or cls.default_updates
+        if args.updates: options['updates'] = args.updates
+        watch = _watch(cls, log, vectors, args)
+        if watch: print(f'{cls.label}: watched on {len(watch.queries)} validation users')
         options['fit_options'] = dict(
-            checkpoint=checkpoint, keep_checkpoint=True, save_every=max(n//10, 1), desc=cls.label,
-            log_file=_beside(out, '-log.csv'), evaluate=_watch(log, vectors, args),
-            evaluate_every=max(n//20, 1))
+            checkpoint=checkpoint, keep_checkpoint=True, save_every=.1, desc=cls.label,
+            log_file=_beside(out, '-log.csv'), evaluate=watch, evaluate_every=.05)
     model = fit(cls, log, vectors, frame_size=args.frame_size, pad=args.pad, seed=args.seed,
                 device=args.device, **options)
     model.save(out)
@@ -216,7 +217,7 @@ def _write_table(table, path):
 def _windows(log, model, part):
     "Windows of some users for a model, padded where nobody has a full one."
     from recnn.data.windows import Dataset
-    found = Dataset(log, model.vectors, model.frame_size).part(part)
+    found = Dataset(log, model.vectors, model.frame_size, model.model.whole_histories).part(part)
     return found if len(found) else Dataset(log, model.vectors, model.frame_size, True).part(part)
 
 def _tell_values(agents, log, part):
@@ -237,10 +238,11 @@ def _tell_judges(models, log, args):
     first = next((m for m in models.values() if m.vectors is not None), None)
     if first is None: return print('\nNo judges: none of the models has item vectors')
     fits = lambda m: m.vectors is None or m.vectors.matrix.equal(first.vectors.matrix)
-    asked = {n: m.model for n,m in models.items() if m.frame_size==first.frame_size and fits(m)}
-    for n in models.keys()-asked.keys(): print(f'\n{n}: not judged, since its frame size or vectors differ')
+    asked = {n: m.model for n,m in models.items() if fits(m)}
+    for n in models.keys()-asked.keys(): print(f'\n{n}: not judged, since its vectors differ')
     try:
-        dataset = Dataset(log, first.vectors, first.frame_size)
+        T = max(models[n].frame_size for n in asked)
+        dataset = Dataset(log, first.vectors, T, any(m.whole_histories for m in asked.values()))
         table = judge_table(asked, Judges(dataset, args.part, args.k, horizon=2, seed=args.seed))
     except ValueError as e: return print(f'\nNo judges: {_advise(str(e))}')
     title = f"All judges; {table.attrs['protocol']}; in brackets: 95 % intervals"
@@ -268,5 +270,4 @@ def _evaluate(args):
     log = _open_log(args.data)
     for name in args.agent: find_model(name) # defines the class, so that its files can be read
     models = [_load(path, log, args) for path in [*args.models,*args.model] if path not in _BASELINES]
-    T = models[0].frame_size if models else 10
-    _compare([*(fit(b, log, frame_size=T, seed=args.seed) for b in _BASELINES), *models], log, args)
+    _compare([*(fit(b, log, seed=args.seed) for b in _BASELINES), *models], log, args)

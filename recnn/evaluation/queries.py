@@ -73,13 +73,14 @@ def _seen(log, begin, ends):
 # %% ../../nbs/evaluation/31_queries.ipynb #8f606303
 def last_out(
     part:Dataset, # windows of held-out users, such as `dataset.part('test')`
+    frame_size:int|None=None, # T, items in a state, which may be padded; that of the data set when absent
 )->Queries:
     "Ask each user that has a window for the last item."
     log,users,n = part.log,part.users,part.n_items
     if len(users)==0:
         raise ValueError(f'{part.name}: no user of this part has a window; lower frame_size or use pad=True')
     begin,last = log.bounds[users],log.bounds[users+1]-1
-    items,rewards = _states(log, last, part.frame_size, begin)
+    items,rewards = _states(log, last, frame_size or part.frame_size, begin)
     target = torch.from_numpy(np.asarray(log.item[last]).astype('int64'))
     about = _about('leave last out on held-out users', len(users), len(users), n)
     return Queries(items, rewards, target, _seen(log, begin, last), part.user_ids, n_items=n, about=about,

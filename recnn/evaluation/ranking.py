@@ -12,6 +12,7 @@ from ..agents.model import Model
 from .metrics import _list_metrics, diversity, exposure, ndcg
 from .queries import Queries, last_out
 from .statistics import bootstrap_means, decide, interval, paired_difference
+from ..data.returns import discounted_returns
 from ..io import patch
 from ..vectors import top_k
 
@@ -187,12 +188,23 @@ class Reranked(Model, abstract=True):
         return scores.scatter(1, near, scores.amax(1, keepdim=True)+self.k-place)
 
 # %% ../../nbs/evaluation/33_ranking.ipynb #a625f895
+def _spread(n, most):
+    "At most `most` of n positions, evenly spread."
+    return np.unique(np.linspace(0, n-1, min(n, most)).round().astype(int))
+
 class Watch:
     "Callable for `fit`: distinct first items, NDCG, Q, return and length of the actions on some users."
     def __init__(self,
         part, # `Dataset` of the users to ask, such as `dataset.part('valid')`
         k:int=10, # length of the lists
-    ): self.part,self.k,self.queries = part,k,last_out(part)
+        users:int=200, # users who are asked, at most
+        windows:int=200, # windows whose values are asked, at most
+    ):
+        asked = last_out(part)
+        self.part,self.k,self.queries = part,k,asked[_spread(len(asked), users)]
+        self.rows = _spread(len(part), windows)
+        self.windows = part.windows(torch.from_numpy(self.rows))
+    def __repr__(self): return f'{len(self.queries)} users and {len(self.rows)} windows of {self.part.name}'
 
 # %% ../../nbs/evaluation/33_ranking.ipynb #0ea1faf0
 @patch
@@ -200,11 +212,13 @@ def __call__(self:Watch,
     agent, # `Model`
 )->dict: # distinct, ndcg; with a critic q_policy, q_logged, returns; with proto-actions length
     "Measure an agent."
-    from recnn.evaluation.values import q_and_return
     ranked = rank_items(agent, self.queries, self.k)
     row = dict(distinct=diversity(ranked)['distinct_1'], ndcg=ndcg(ranked, self.queries.target).mean().item())
     if agent.critic is not None:
-        q = q_and_return(agent, self.part)
-        row |= {name: q[name].mean() for name in ('q_policy','q_logged','returns')}
+        _,reward,done = self.part.outcomes()
+        returns = discounted_returns(reward, done, agent.config.gamma)[self.rows].mean()
+        batch = self.windows.to(agent.device, torch.float32)
+        row |= dict(q_policy=agent.q_own(batch).mean().item(), q_logged=agent.q(batch).mean().item(),
+                    returns=returns)
     points = agent.points(self.queries)
     return row if points is None else row|dict(length=points.norm(dim=1).mean().item())

@@ -263,7 +263,7 @@ def item_blocks(
     return {name: block for name,block in found.items() if block is not None}
 
 # %% ../../nbs/items/12_merge.ipynb #55df0d1d
-_DIM = 128 # D by default
+_DIM = 64 # D by default
 _BLOCK_WEIGHTS = dict(collaborative=1., text=.3, metadata=.3) # total variance of each block
 
 # %% ../../nbs/items/12_merge.ipynb #f147e116
@@ -300,7 +300,7 @@ def _whole_catalogue(
 # %% ../../nbs/items/12_merge.ipynb #1fbee054
 def embed_items(
     log:Log, # ratings to learn from, such as `log.part('train')`; the whole catalogue is embedded
-    dim:int|None=None, # D, with the column of popularity; None: 128, or as many as the log holds
+    dim:int|None=None, # D, with the column of popularity; None: 64, or as many as the log holds
     metadata:tuple|None=None, # (index [M], matrix [M,H]) of item data; None: category columns and years
     merger:Merger|None=None, # settings, whose `dim` is without the column of popularity; None: whitened PCA
     min_count:int=4, # ratings that an item's history needs; lowered for a small log

@@ -1,0 +1,111 @@
+"""Does reinforcement learning help? One network with and without rewards, asked about people's last ten items.
+
+    python bench/reinforcement.py                                   the bundled sample
+    python bench/reinforcement.py --data FOLDER --out reinforcement-NAME
+    python bench/reinforcement.py --arms twin weights --seeds 0 1 --part valid     to choose
+
+Everybody's last ten ratings are held out; the networks and the item vectors learn from the rest, and the table
+compares each arm with the twin, the same network without rewards, seed by seed, with 95 % intervals over
+people and seeds. Nothing is chosen on the part that is reported.
+
+With --out, writes bench/results/<out>.json after each row: the figures of each arm and seed, and the
+comparison of each arm with the twin.
+"""
+import os
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+os.environ["RECNN_PROGRESS"] = "0"
+import torch
+
+from agents_quality import item_vectors
+from logs import open_log
+from record import RESULTS, Table, as_json, command_line, commit, machine, rounded, write
+from recnn.agents.bc import BehaviourCloning
+from recnn.agents.iql import IQL
+from recnn.agents.model import Model
+from recnn.agents.reward_weighted import RewardWeighted
+from recnn.data.windows import Dataset
+from recnn.evaluation.queries import leave_last_n
+from recnn.evaluation.ranking import Reranked
+from recnn.evaluation.satisfaction import ItemMeans, Satisfaction, compare_satisfaction
+
+
+class WithMeans(Model, abstract=True):
+    "A policy whose scores have a weighted item mean added: the same for everybody."
+    def __init__(self, agent, means, weight): self.agent, self.means, self.weight = agent, means, weight
+    def scores(self, queries): return self.agent.scores(queries) + self.weight * self.means.scores(queries)
+
+
+def arms(learn, names, seed):
+    "Yield arm, model and training seconds; a network is trained once for all arms that read it."
+    def train(cls, **settings):
+        start = time.process_time()
+        agent = cls.learn(learn, seed=seed, **settings)
+        return agent, time.process_time() - start
+    wanted = lambda *some: not names or any(s in names for s in some)
+    if wanted("twin", "taste", "item means", "twin, Q re-ranks"):
+        twin, seconds = train(BehaviourCloning)
+        yield "twin", twin, seconds
+        yield "item means", WithMeans(twin, ItemMeans(learn), .5), seconds
+        yield "twin, Q re-ranks", Reranked(twin), seconds
+        twin.config = replace(twin.config, taste=RewardWeighted.config_class.taste)
+        yield "taste", twin, seconds
+    if wanted("weights", "default"):
+        agent, seconds = train(RewardWeighted, taste=0.)
+        yield "weights", agent, seconds
+        agent.config = replace(agent.config, taste=RewardWeighted.config_class.taste)
+        yield "default", agent, seconds
+    for gamma in (0., .5, .9, .99):
+        name = f"IQL, gamma {gamma:g}"
+        if names and name not in names: continue
+        agent, seconds = train(IQL, gamma=gamma, beta=.3 * (1 - gamma))  # the same size of exponents
+        yield name, agent, seconds
+
+
+def main():
+    parser = command_line(__doc__)
+    parser.add_argument("--data", default="sample", help="'sample' or a folder of MovieLens")
+    parser.add_argument("--part", choices=["valid", "test"], default="test")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--gamma-seeds", type=int, default=2, help="seeds of the arms with a discount, at most")
+    parser.add_argument("--arms", nargs="*", default=[], help="names of arms; all when absent")
+    parser.add_argument("--cache", help="file that keeps the vectors of texts")
+    parser.add_argument("--out", help="name below bench/results to write")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    protocol = leave_last_n(open_log(args.data), 10)
+    protocol = protocol.with_valid() if args.part == "test" else protocol
+    with tempfile.TemporaryDirectory() as folder:
+        vectors = item_vectors(protocol.train, args.cache or Path(folder) / "texts.db")
+    learn = Dataset(protocol.train, vectors, 50, pad=True)
+    judge, found, compared = Satisfaction(protocol, args.part, 50), {}, []
+    about = dict(data=Path(args.data).name, part=args.part, protocol=judge.queries.about)
+    table = Table(None, ("arm", "seed"))
+    rows = []
+    for seed in args.seeds:
+        names = args.arms
+        if args.seeds.index(seed) >= args.gamma_seeds:
+            names = names or ["twin", "weights"]
+        for name, model, seconds in arms(learn, names, seed):
+            satisfied = judge(model)
+            found.setdefault(name, []).append(satisfied)
+            rows.append(rounded(dict(arm=name, seed=seed, seconds=round(seconds, 1), commit=commit())
+                                | {k: float(v) for k, v in satisfied.row().items()}))
+            table.add(rows[-1])
+        if "twin" not in found: continue
+        compared = []
+        for name, some in found.items():
+            if name == "twin": continue
+            found_rows = compare_satisfaction(some, found["twin"][:len(some)])
+            compared += [rounded(dict(arm=name, figure=f) | {k: float(v) for k, v in r.items()})
+                         for f, r in found_rows.iterrows()]
+        if args.out:
+            write(args.out, as_json(dict(machine=machine()) | about, dict(rows=rows, compared=compared)))
+    print(*compared, sep="\n")
+    if args.out: print(RESULTS / f"{args.out}.json")
+
+
+if __name__ == "__main__": main()
