@@ -1,12 +1,12 @@
-"""Does reinforcement learning help? One network with and without rewards, asked about people's last ten items.
+"""Does reinforcement learning help? One network with and without rewards, and people's last ten items.
 
     python bench/reinforcement.py                                   the bundled sample
     python bench/reinforcement.py --data FOLDER --out reinforcement-NAME
-    python bench/reinforcement.py --arms twin weights --seeds 0 1 --part valid     to choose
+    python bench/reinforcement.py --arms twin weights --part valid    to choose
 
-Everybody's last ten ratings are held out; the networks and the item vectors learn from the rest, and the table
-compares each arm with the twin, the same network without rewards, seed by seed, with 95 % intervals over
-people and seeds. Nothing is chosen on the part that is reported.
+Everybody's last ten ratings are held out; the networks and the item vectors learn from the rest, and the
+table compares each arm with the twin, the same network without rewards, seed by seed, with 95 % intervals
+over people and seeds. Nothing is chosen on the part that is reported.
 
 With --out, writes bench/results/<out>.json after each row: the figures of each arm and seed, and the
 comparison of each arm with the twin.
@@ -70,7 +70,8 @@ def main():
     parser.add_argument("--data", default="sample", help="'sample' or a folder of MovieLens")
     parser.add_argument("--part", choices=["valid", "test"], default="test")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--gamma-seeds", type=int, default=2, help="seeds of the arms with a discount, at most")
+    parser.add_argument("--gamma-seeds", type=int, default=2,
+                        help="seeds of the arms with a discount, at most")
     parser.add_argument("--arms", nargs="*", default=[], help="names of arms; all when absent")
     parser.add_argument("--cache", help="file that keeps the vectors of texts")
     parser.add_argument("--out", help="name below bench/results to write")

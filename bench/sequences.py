@@ -4,9 +4,9 @@
     python bench/sequences.py --rectools ENV/bin/python    RecTools too, from an environment of its own
 
 Gathering: batches of a log of ML-20M's shape, in ratings per second, beside the copying of as many numbers.
-Training: the same pieces of 50 steps, width 64, two blocks of four heads, a softmax over all items, batches of
-128 pieces, no critic, in trained positions (tokens) per second. RecTools counts a session a piece. Medians of
-rounds in which both run one after the other.
+Training: the same pieces of 50 steps, width 64, two blocks of four heads, a softmax over all items, batches
+of 128 pieces, no critic, in trained positions (tokens) per second. To RecTools each piece is a user. Medians
+of rounds in which both run one after the other.
 
 Writes bench/results/sequences.json.
 """
@@ -40,8 +40,9 @@ from rectools.dataset import Dataset
 from rectools.models import SASRecModel
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 torch.set_num_threads(int(sys.argv[2]))
-def trainer(): return Trainer(max_epochs=1, accelerator="cpu", devices=1, logger=False, enable_checkpointing=False,
-                              enable_progress_bar=False, enable_model_summary=False)
+def trainer(): return Trainer(max_epochs=1, accelerator="cpu", devices=1, logger=False,
+                              enable_checkpointing=False, enable_progress_bar=False,
+                              enable_model_summary=False)
 table = pd.read_csv(sys.argv[1])
 data = Dataset.construct(table.assign(weight=1., datetime=pd.to_datetime(table.pop("place"), unit="s")))
 model = SASRecModel(n_blocks=2, n_heads=4, n_factors=64, dropout_rate=.2, session_max_len=50, loss="softmax",
@@ -78,14 +79,16 @@ def gather(size=4096):
     x = torch.zeros(size, 51)
     start = time.perf_counter()
     for _ in range(200): x.clone(), x.long()
-    return dict(gathered_per_s=round(ours), copied_per_s=round(200 * x.numel() / (time.perf_counter() - start)))
+    copied = 200 * x.numel() / (time.perf_counter() - start)
+    return dict(gathered_per_s=round(ours), copied_per_s=round(copied))
 
 
 def pieces(log):
     "Pieces of 51 ratings of a log, each as a user of its own."
     data, rows = Dataset(log), []
-    for i, batch in enumerate(data.sequences(100_000, 50, shuffle=False)):
-        for u, items in enumerate(batch.items.numpy()): rows += [(u, x, t) for t, x in enumerate(items[items >= 0])]
+    for batch in data.sequences(100_000, 50, shuffle=False):
+        for u, items in enumerate(batch.items.numpy()):
+            rows += [(u, x, t) for t, x in enumerate(items[items >= 0])]
     return pd.DataFrame(rows, columns=["user_id", "item_id", "place"])
 
 
@@ -96,8 +99,8 @@ def train_ours(table, n_items, rounds):
     log = Log(pd.DataFrame(dict(item_id=np.arange(n_items), title="")), np.arange(len(bounds) - 1), bounds,
               table.item_id.to_numpy("int32"), np.ones(len(table), "int8"), table.place.to_numpy("int64"),
               np.zeros(len(bounds) - 1, "int8"), Rewards())
-    vectors = ItemVectors(np.arange(n_items), torch.randn(n_items, 64, generator=torch.Generator().manual_seed(0)),
-                          list(map(str, range(n_items))))
+    matrix = torch.randn(n_items, 64, generator=torch.Generator().manual_seed(0))
+    vectors = ItemVectors(np.arange(n_items), matrix, list(map(str, range(n_items))))
     data, out = Dataset(log, vectors, 50, pad=True), {}
     for name, sampled in (("full softmax", 0), ("512 sampled", 512)):
         agent = BehaviourCloning(BehaviourCloning.config_class(n_sampled=sampled, **SHAPE))

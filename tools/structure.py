@@ -3,7 +3,7 @@
     python tools/structure.py
 
 Imports run one way: io < vectors < data < items, agents < evaluation < app, without cycles, imports inside
-functions included. A module has 350 lines at most, all modules together 170 public names, and `film` is a
+functions included. A module has 350 lines at most, all modules together 195 public names, and `film` is a
 word of two modules only. A notebook has 90 cells at most, an exported cell 40 lines; a cell below uses each
 export; imports stand in cells of their own; lines have 110 columns at most. Files are parsed, not imported.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 RANKS = dict(io=0, vectors=1, data=2, items=3, agents=3, evaluation=4, app=5)
-MODULE_LINES, PUBLIC_NAMES, CELLS, EXPORT_LINES, COLUMNS = 350, 170, 90, 40, 110
+MODULE_LINES, PUBLIC_NAMES, CELLS, EXPORT_LINES, COLUMNS = 350, 195, 90, 40, 110
 FILM_MODULES = {"recnn.data.movielens", "recnn.items.records"}
 EXPORT = re.compile(r"^#\|\s*exports?i?\b", re.M)
 

@@ -177,7 +177,8 @@ def _find_cause(
 )->str:
     "Description of what may have broken a loss, and what to do."
     items = batch.items.long()
-    broken = items[~dataset.table[items.clamp(min=0)][...,:-1].isfinite().all(2) & (items>=0)].unique().tolist()
+    finite = dataset.table[items.clamp(min=0)][...,:-1].isfinite().all(2)
+    broken = items[~finite & (items>=0)].unique().tolist()
     if broken:
         return (f'the vector of item {dataset.vectors.ids[broken[0]]} is not finite as {dataset.dtype}'
                 f' ({len(broken)} such items in this batch); repair it, or use float32')
@@ -232,8 +233,11 @@ def _begin_run(agent, dataset, checkpoint, run, best):
         _pretrain_critic(agent, dataset, agent.config.pretrain, run['seed'])
     return []
 
+def _every(x, n_updates): return x if x>=1 else max(int(x*n_updates), 1)
+
 def _remaining(agent, dataset, n_updates, seed, best):
     "The batches of a run that its agent has not seen; none where the run has stopped early."
+    agent.planned = n_updates
     batches = agent.batches(dataset, seed, agent.n_updates)
     return islice(batches, 0 if best.enough else max(n_updates-agent.n_updates, 0))
 
@@ -271,22 +275,20 @@ def fit(
     "Train an agent on the batches of a data set."
     _check_options(precision, agent.device, stop_on, evaluate)
     run,best = _describe_run(agent, dataset, seed, precision),_Best(stop_on, patience)
-    agent.planned = n_updates
-    save_every,evaluate_every = (max(int(x*n_updates), 1) if x<1 else x for x in (save_every, evaluate_every))
     log = _begin_run(agent, dataset, checkpoint, run, best)
     add,size = partial(_add_row, log, _board(tensorboard)),agent.config.batch_size
     with _hold_interrupt() as noted, progress(None, desc or type(agent).__name__, n_updates, 'update') as bar:
         bar.update(agent.n_updates)
         for batch in _remaining(agent, dataset, n_updates, seed, best):
             row,n = _update(agent, batch, precision),agent.n_updates
-            due,asked = (n%every==0 or n==n_updates for every in (log_every, evaluate_every))
+            due,asked = (n%_every(x, n_updates)==0 or n==n_updates for x in (log_every, evaluate_every))
             if due or agent.device.type=='cpu': # on a GPU this would wait for every update
                 row = _check_losses(row, n, partial(_find_cause, dataset, batch, seed, size, n))
             bar.update()
             if due: add(n, row, bar)
             if evaluate and asked: add(n, evaluate(agent))
             enough = evaluate and asked and best.look(agent, log[-1])
-            if checkpoint and (noted or n%save_every==0):
+            if checkpoint and (noted or n%_every(save_every, n_updates)==0):
                 _save_checkpoint(agent, checkpoint, run, log, best.memory)
             if noted: raise KeyboardInterrupt(f'stopped after update {n} of {n_updates}')
             if enough: break

@@ -49,7 +49,8 @@ def _prepare(args):
     from recnn.data.windows import Dataset
     log = _read_log(args)
     _print_log(log.source, log, args)
-    if args.layout=='static': write_static(Dataset(log, None, args.frame_size or log.frame_size or 10), args.out)
+    T = args.frame_size or log.frame_size or 10
+    if args.layout=='static': write_static(Dataset(log, None, T), args.out)
     else: log.write(args.out)
     print(f'{args.out}: {Path(args.out).stat().st_size/1e3:,.0f} kB')
 
@@ -241,9 +242,10 @@ def _tell_judges(models, log, args):
     asked = {n: m.model for n,m in models.items() if fits(m)}
     for n in models.keys()-asked.keys(): print(f'\n{n}: not judged, since its vectors differ')
     try:
-        T = max(models[n].frame_size for n in asked)
-        dataset = Dataset(log, first.vectors, T, any(m.whole_histories for m in asked.values()))
-        table = judge_table(asked, Judges(dataset, args.part, args.k, horizon=2, seed=args.seed))
+        sizes = [models[n].frame_size for n in asked]
+        judges = Judges(Dataset(log, first.vectors, min(10, *sizes)), args.part, args.k, horizon=2,
+                        seed=args.seed, history=max(sizes))
+        table = judge_table(asked, judges)
     except ValueError as e: return print(f'\nNo judges: {_advise(str(e))}')
     title = f"All judges; {table.attrs['protocol']}; in brackets: 95 % intervals"
     _print_table(title, short_table(table))

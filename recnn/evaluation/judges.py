@@ -45,12 +45,13 @@ def _fit_temperature(model, ask, grid=None):
     return float(scale*grid[int(np.argmin(loss))])
 
 # %% ../../nbs/evaluation/39_judges.ipynb #1f38b56b
-def _last_items(part, name, last, k):
+def _last_items(part, name, last, k, history=None):
     "Satisfaction of the users of a part with their last items, at most `last`."
     T = 1 if part.pad else max(part.frame_size, 1)
     length = np.sort(np.diff(part.log.bounds)[part.users])[::-1]
     n = int(min(last, length[len(length)//2]-T)) # at least half of the users can be asked
-    return Satisfaction(hold_out_users(part.log, n), name, part.frame_size, k, pad=part.pad)
+    pad = part.pad or history is not None
+    return Satisfaction(hold_out_users(part.log, n), name, history or part.frame_size, k, pad=pad)
 
 # %% ../../nbs/evaluation/39_judges.ipynb #0891960c
 class Judges:
@@ -68,6 +69,7 @@ class Judges:
         confidence:float=0.95, # probability that an interval covers the true figure, in (0,1)
         seed:int=0, # random seed of all judges
         last:int=10, # last items of each user whose rewards the judge of satisfaction reads
+        history:int|None=None, # items that rankings give to a model; those of the data set when absent
         **realism, # of `RealItems`
     ):
         self.k,self.gamma,self.n_episodes,self.n_boot = k,gamma,n_episodes,n_boot
@@ -77,8 +79,8 @@ class Judges:
         for name,x in (('train',self.train),('valid',self.valid),(part,self.part)):
             if len(x)==0: raise ValueError(f'{dataset.name}: no window in the part {name}; '
                                            'judges need training, validation and test users')
-        self.queries,self.popularity = last_out(self.part),Popularity(self.train)
-        self.satisfaction = _last_items(self.part, part, last, k)
+        self.queries,self.popularity = last_out(self.part, history),Popularity(self.train)
+        self.satisfaction = _last_items(self.part, part, last, k, history)
         self.real = RealItems(self.matrix, self.valid.outcomes()[0], seed=seed, **realism)
         self.learn,self.choose,self.ask = (Episodes.of(p, horizon) for p in (self.train,self.valid,self.part))
         self.behaviour = Softmax(ChoiceModel(self.learn))
