@@ -25,21 +25,17 @@ from logs import open_log
 from record import RESULTS, Table, as_json, command_line, commit, machine, rounded, write
 from recnn.agents.bc import BehaviourCloning
 from recnn.agents.iql import IQL
-from recnn.agents.model import Model
 from recnn.agents.reward_weighted import RewardWeighted
 from recnn.data.windows import Dataset
 from recnn.evaluation.queries import leave_last_n
 from recnn.evaluation.ranking import Reranked
-from recnn.evaluation.satisfaction import ItemMeans, Satisfaction, compare_satisfaction
+from recnn.evaluation.satisfaction import Satisfaction, compare_satisfaction
 
 
-class WithMeans(Model, abstract=True):
-    "A policy whose scores have a weighted item mean added: the same for everybody."
-    def __init__(self, agent, means, weight): self.agent, self.means, self.weight = agent, means, weight
-    def scores(self, queries): return self.agent.scores(queries) + self.weight * self.means.scores(queries)
+DEFAULTS = dict(taste=RewardWeighted.config_class.taste, means=RewardWeighted.config_class.means)
 
 
-def arms(learn, names, seed):
+def arms(learn, names, seed, critic):
     "Yield arm, model and training seconds; a network is trained once for all arms that read it."
     def train(cls, **settings):
         start = time.process_time()
@@ -47,16 +43,18 @@ def arms(learn, names, seed):
         return agent, time.process_time() - start
     wanted = lambda *some: not names or any(s in names for s in some)
     if wanted("twin", "taste", "item means", "twin, Q re-ranks"):
-        twin, seconds = train(BehaviourCloning)
+        twin, seconds = train(BehaviourCloning, critic=critic)
         yield "twin", twin, seconds
-        yield "item means", WithMeans(twin, ItemMeans(learn), .5), seconds
-        yield "twin, Q re-ranks", Reranked(twin), seconds
+        if critic != "none": yield "twin, Q re-ranks", Reranked(twin), seconds
+        twin.config = replace(twin.config, means=RewardWeighted.config_class.means)
+        yield "item means", twin, seconds
+        twin.config = replace(twin.config, means=0.)
         twin.config = replace(twin.config, taste=RewardWeighted.config_class.taste)
         yield "taste", twin, seconds
     if wanted("weights", "default"):
-        agent, seconds = train(RewardWeighted, taste=0.)
+        agent, seconds = train(RewardWeighted, taste=0., means=0., critic=critic)
         yield "weights", agent, seconds
-        agent.config = replace(agent.config, taste=RewardWeighted.config_class.taste)
+        agent.config = RewardWeighted.config_class(**vars(agent.config) | DEFAULTS)
         yield "default", agent, seconds
     for gamma in (0., .5, .9, .99):
         name = f"IQL, gamma {gamma:g}"
@@ -70,8 +68,8 @@ def main():
     parser.add_argument("--data", default="sample", help="'sample' or a folder of MovieLens")
     parser.add_argument("--part", choices=["valid", "test"], default="test")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--gamma-seeds", type=int, default=2,
-                        help="seeds of the arms with a discount, at most")
+    parser.add_argument("--critic-seeds", type=int, default=1,
+                        help="seeds with a critic: of the discounts, and of re-ranking by Q")
     parser.add_argument("--arms", nargs="*", default=[], help="names of arms; all when absent")
     parser.add_argument("--cache", help="file that keeps the vectors of texts")
     parser.add_argument("--out", help="name below bench/results to write")
@@ -87,10 +85,9 @@ def main():
     table = Table(None, ("arm", "seed"))
     rows = []
     for seed in args.seeds:
-        names = args.arms
-        if args.seeds.index(seed) >= args.gamma_seeds:
-            names = names or ["twin", "weights"]
-        for name, model, seconds in arms(learn, names, seed):
+        first = args.seeds.index(seed) < args.critic_seeds
+        names = args.arms if first else args.arms or ["twin", "weights"]
+        for name, model, seconds in arms(learn, names, seed, "own" if first else "none"):
             satisfied = judge(model)
             found.setdefault(name, []).append(satisfied)
             rows.append(rounded(dict(arm=name, seed=seed, seconds=round(seconds, 1), commit=commit())

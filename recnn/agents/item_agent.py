@@ -48,13 +48,14 @@ class ItemConfig:
     epochs:int=5 # passes over the log, where `learn` is given no number of updates
     n_sampled:int=512 # items drawn for the softmax; 0: all of them, chunk by chunk
     ties:bool=False # shuffle ratings of one second in training
-    taste:float=0. # weight of the personal reward, in standard deviations of rewards, in the scores
+    taste:float=0. # weight in the scores of the personal reward, in standard deviations of rewards
+    means:float=0. # weight in the scores of an item's mean reward, in the same unit
     end_is_terminal:bool=True # a user's last rating has no future; False: bootstrap through it
     target_clip:float|None=None # largest absolute value of a target of Q; None: no limit
     pretrain = 0 # of window agents
     def __post_init__(self): _check_item_config(self)
 
-# %% ../../nbs/agents/27_item_agent.ipynb #81a4bfd6
+# %% ../../nbs/agents/27_item_agent.ipynb #ec5b1a1e
 def _check_item_config(c):
     "Raise a `ValueError` for values that no agent over items can have."
     _check_config(c, optional=('batch_size',))
@@ -66,7 +67,7 @@ def _check_item_config(c):
     if not 0<c.expectile<1: raise ValueError(f'expectile must lie in (0,1), got {c.expectile}')
     for name in ('dropout','item_dropout','lam'):
         if not 0<=getattr(c, name)<=1: raise ValueError(f'{name} must lie in [0,1], got {getattr(c, name)}')
-    for name in ('n_sampled','taste','epochs','batch_size'):
+    for name in ('n_sampled','taste','means','epochs','batch_size'):
         if getattr(c, name)<0: raise ValueError(f'{name} must not be negative, got {getattr(c, name)}')
 
 # %% ../../nbs/agents/27_item_agent.ipynb #e0f33c7d
@@ -107,7 +108,7 @@ class ItemAgent(Agent, abstract=True):
         weights = [p for p in weights if p.requires_grad]
         return torch.optim.AdamW(weights, lr, weight_decay=self.config.weight_decay, fused=True)
 
-# %% ../../nbs/agents/27_item_agent.ipynb #910d2b8b
+# %% ../../nbs/agents/27_item_agent.ipynb #42fd8c78
 @patch
 def prepare(self:ItemAgent,
     dataset, # `Dataset` to learn from
@@ -142,7 +143,7 @@ def _default_updates(self:ItemAgent, dataset):
     c = self.config
     return dataset.n_sequences(self._size(dataset), c.frame_size, self.seed, c.epochs)
 
-# %% ../../nbs/agents/27_item_agent.ipynb #f577ee05
+# %% ../../nbs/agents/27_item_agent.ipynb #014d4784
 class _History(NamedTuple):
     "Items and rewards of users."
     items:torch.Tensor # [U,L] int64, oldest first; -1 for padding
@@ -170,11 +171,12 @@ def act(self:ItemAgent,
 def scores(self:ItemAgent,
     queries, # users asked about: `items` and `rewards` [U,L]
 )->torch.Tensor: # [U,N], larger is better, on the CPU
-    "Logits of all items, plus the weighted personal reward."
-    state,weight = self.state(queries.items, queries.rewards),self.config.taste
+    "Logits of all items, plus weighted mean and personal rewards."
+    c,state,unit = self.config,self.state(queries.items, queries.rewards),self.actor.encoder.scale[1]
     with torch.no_grad():
         z = self.actor.logits(self.act(state))
-        if weight: z = z + weight/self.actor.encoder.scale[1]*self.likes.personal(*state)
+        if c.means: z = z + c.means/unit*self.likes.mean
+        if c.taste: z = z + c.taste/unit*self.likes.personal(*state)
     return z.cpu()
 
 @patch
@@ -248,7 +250,7 @@ def behaviour_loss(self:ItemAgent,
     p = (self.item_table.counts+1)**.75 # flatter than the items' frequencies
     return _sampled_cross_entropy(proto, matrix, bias, batch.item, p/p.sum(), m, self.generator)
 
-# %% ../../nbs/agents/27_item_agent.ipynb #6a0666ce
+# %% ../../nbs/agents/27_item_agent.ipynb #2a51e860
 def _lambda_returns(
     reward:torch.Tensor, # [B,L]
     value:torch.Tensor, # [B,L] of the next state
@@ -263,7 +265,7 @@ def _lambda_returns(
         out[:,t] = g
     return out
 
-# %% ../../nbs/agents/27_item_agent.ipynb #a180e924
+# %% ../../nbs/agents/27_item_agent.ipynb #ae32c316
 @patch
 def look_ahead(self:ItemAgent,
     batch:SequenceBatch, # pieces of histories
@@ -310,7 +312,7 @@ def value_loss(self:ItemAgent,
     logs = dict(critic_loss=critic_loss, value_loss=value_loss, q=q[0].mean())
     return critic_loss+value_loss,{k: x.detach() for k,x in logs.items()}
 
-# %% ../../nbs/agents/27_item_agent.ipynb #2c993da2
+# %% ../../nbs/agents/27_item_agent.ipynb #2dac30b5
 def _rate(done, planned, warm=50):
     "Factor of the step sizes after `done` of `planned` updates."
     if planned is None: return 1.

@@ -215,9 +215,13 @@ def _write_table(table, path):
     with atomic_write(path) as part: (out.write_csv if Path(path).suffix=='.csv' else out.write_parquet)(part)
 
 # %% ../../nbs/app/42b_steps.ipynb #81c5a96e
-def _windows(log, model, part):
-    "Windows of some users for a model, padded where nobody has a full one."
+def _windows(log, model, part, most=60):
+    "Windows of at most `most` users for a model, padded where nobody has a full one."
+    import numpy as np
     from recnn.data.windows import Dataset
+    from recnn.evaluation.ranking import _spread
+    users = log.users(part)
+    log = log.select(np.isin(log.user, users[_spread(len(users), most)]))
     found = Dataset(log, model.vectors, model.frame_size, model.model.whole_histories).part(part)
     return found if len(found) else Dataset(log, model.vectors, model.frame_size, True).part(part)
 
@@ -229,7 +233,7 @@ def _tell_values(agents, log, part):
     except ValueError as e: return print(f'\nNo table of values: {_advise(str(e))}')
     table = pd.concat(tables)
     table = table[~table.index.duplicated(keep='last')]
-    _print_table('Q against the discounted return of these users, and the shape of the actions', table)
+    _print_table('Q against the discounted return of some of these users, and the shape of the actions', table)
     return table
 
 def _tell_judges(models, log, args):
