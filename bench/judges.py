@@ -22,7 +22,6 @@ import torch
 import recnn
 from logs import restrict
 from record import Table, command_line, read
-from recnn.agents.fit import fit
 from recnn.data.log import load_sample
 from recnn.data.movielens import read_movielens
 from recnn.data.windows import Dataset
@@ -34,9 +33,10 @@ from recnn.items.histories import collaborative_vectors
 from recnn.vectors import ItemVectors
 
 AGENTS = {  # label: class, settings, updates, gammas
-    "behaviour cloning": (recnn.BehaviourCloning, dict(), 300, (0.9,)),
-    "IQL": (recnn.IQL, dict(), 300, (0., 0.5, 0.9)),
-    "TD3 over items": (recnn.TD3Items, dict(), 300, (0., 0.5, 0.9)),
+    "behaviour cloning": (recnn.BehaviourCloning, dict(), None, (0.9,)),
+    "IQL": (recnn.IQL, dict(), None, (0., 0.5, 0.9)),
+    "TD3 over items": (recnn.TD3Items, dict(), None, (0., 0.5, 0.9)),
+    "reward-weighted cloning": (recnn.RewardWeighted, dict(), None, (0.9,)),
     "TD3+BC": (recnn.TD3BC, dict(), 1000, (0., 0.5, 0.9)),
     "TD3": (recnn.TD3, dict(bound="tanh"), 1000, (0.9,)),
 }
@@ -79,9 +79,9 @@ def flat(row):
 def train(name, learn, gamma, seed, updates):
     "A trained agent."
     cls, settings, default, _ = AGENTS[name]
-    agent = cls(cls.config_class(embed_dim=learn.vectors.dim, gamma=gamma, **settings), seed)
-    fit(agent, learn, updates or default, seed)
-    return agent
+    if cls.whole_histories: learn = Dataset(learn.log, learn.vectors, 50, pad=True).part("train")
+    options = dict(updates=updates or default) if updates or default else {}
+    return cls.learn(learn, seed=seed, gamma=gamma, **settings, **options)
 
 
 def models(args, data):
@@ -122,7 +122,7 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(1)
     name, data = Path(args.data).name, open_data(args.data, args.dim)
-    judges = Judges(data, horizon=args.horizon, n_episodes=args.sessions)
+    judges = Judges(data, horizon=args.horizon, n_episodes=args.sessions, history=50)
     other = args.out and read(args.out).get("data") != name  # rows of another log go
     head = dict(protocol=judges.queries.about, sessions=args.sessions, horizon=args.horizon)
     head |= dict(gamma=judges.gamma)

@@ -29,7 +29,19 @@ from recnn.agents.reward_weighted import RewardWeighted
 from recnn.data.windows import Dataset
 from recnn.evaluation.queries import leave_last_n
 from recnn.evaluation.ranking import Reranked
-from recnn.evaluation.satisfaction import Satisfaction, compare_satisfaction
+from recnn.evaluation.satisfaction import ItemMeans, Satisfaction, compare_satisfaction
+from recnn.evaluation.statistics import paired_difference
+
+
+class Standardised(IQL, abstract=True):
+    "IQL whose advantages have a standard deviation of 1 in each batch, so that discounts can be compared."
+    @torch.no_grad()
+    def weights(self, batch):
+        h, _ = self.before_and_after(self.critic_target, batch)
+        q = self.critic_target.of(h, batch.item[:, None])[..., 0].amin(0)
+        advantage = q - self.critic_target.v(h)
+        w = (self.config.beta * advantage / advantage.std().clamp(min=1e-6)).exp()
+        return w / w.mean()
 
 
 DEFAULTS = dict(taste=RewardWeighted.config_class.taste, means=RewardWeighted.config_class.means)
@@ -59,8 +71,16 @@ def arms(learn, names, seed, critic):
     for gamma in (0., .5, .9, .99):
         name = f"IQL, gamma {gamma:g}"
         if names and name not in names: continue
-        agent, seconds = train(IQL, gamma=gamma, beta=.3 * (1 - gamma))  # the same size of exponents
+        agent, seconds = train(Standardised, gamma=gamma, beta=.6)
         yield name, agent, seconds
+
+
+def pairs(learn, judge):
+    "Pairs that predicted rewards order right, against the items' means: both, difference and interval."
+    agent = RewardWeighted(RewardWeighted.config_class(embed_dim=learn.vectors.dim))
+    agent.prepare(learn)  # taste is not trained
+    found = [judge(m, sensitive=False).weighted()["pairs predicted"] for m in (agent, ItemMeans(learn))]
+    return {k: float(v) for k, v in paired_difference(*(x.to_numpy() for x in found)).items()}
 
 
 def main():
@@ -81,7 +101,8 @@ def main():
         vectors = item_vectors(protocol.train, args.cache or Path(folder) / "texts.db")
     learn = Dataset(protocol.train, vectors, 50, pad=True)
     judge, found, compared = Satisfaction(protocol, args.part, 50), {}, []
-    about = dict(data=Path(args.data).name, part=args.part, protocol=judge.queries.about)
+    about = dict(data=Path(args.data).name, part=args.part, protocol=judge.queries.about,
+                 pairs=rounded(pairs(learn, judge)))
     table = Table(None, ("arm", "seed"))
     rows = []
     for seed in args.seeds:

@@ -55,7 +55,7 @@ class ItemConfig:
     pretrain = 0 # of window agents
     def __post_init__(self): _check_item_config(self)
 
-# %% ../../nbs/agents/27_item_agent.ipynb #ec5b1a1e
+# %% ../../nbs/agents/27_item_agent.ipynb #f0f108ba
 def _check_item_config(c):
     "Raise a `ValueError` for values that no agent over items can have."
     _check_config(c, optional=('batch_size',))
@@ -108,7 +108,7 @@ class ItemAgent(Agent, abstract=True):
         weights = [p for p in weights if p.requires_grad]
         return torch.optim.AdamW(weights, lr, weight_decay=self.config.weight_decay, fused=True)
 
-# %% ../../nbs/agents/27_item_agent.ipynb #42fd8c78
+# %% ../../nbs/agents/27_item_agent.ipynb #86f47565
 @patch
 def prepare(self:ItemAgent,
     dataset, # `Dataset` to learn from
@@ -143,7 +143,7 @@ def _default_updates(self:ItemAgent, dataset):
     c = self.config
     return dataset.n_sequences(self._size(dataset), c.frame_size, self.seed, c.epochs)
 
-# %% ../../nbs/agents/27_item_agent.ipynb #014d4784
+# %% ../../nbs/agents/27_item_agent.ipynb #93cbb9a4
 class _History(NamedTuple):
     "Items and rewards of users."
     items:torch.Tensor # [U,L] int64, oldest first; -1 for padding
@@ -250,7 +250,7 @@ def behaviour_loss(self:ItemAgent,
     p = (self.item_table.counts+1)**.75 # flatter than the items' frequencies
     return _sampled_cross_entropy(proto, matrix, bias, batch.item, p/p.sum(), m, self.generator)
 
-# %% ../../nbs/agents/27_item_agent.ipynb #2a51e860
+# %% ../../nbs/agents/27_item_agent.ipynb #494f400b
 def _lambda_returns(
     reward:torch.Tensor, # [B,L]
     value:torch.Tensor, # [B,L] of the next state
@@ -265,7 +265,7 @@ def _lambda_returns(
         out[:,t] = g
     return out
 
-# %% ../../nbs/agents/27_item_agent.ipynb #ae32c316
+# %% ../../nbs/agents/27_item_agent.ipynb #23a1ad0c
 @patch
 def look_ahead(self:ItemAgent,
     batch:SequenceBatch, # pieces of histories
@@ -312,7 +312,7 @@ def value_loss(self:ItemAgent,
     logs = dict(critic_loss=critic_loss, value_loss=value_loss, q=q[0].mean())
     return critic_loss+value_loss,{k: x.detach() for k,x in logs.items()}
 
-# %% ../../nbs/agents/27_item_agent.ipynb #2dac30b5
+# %% ../../nbs/agents/27_item_agent.ipynb #eebb2b25
 def _rate(done, planned, warm=50):
     "Factor of the step sizes after `done` of `planned` updates."
     if planned is None: return 1.

@@ -96,7 +96,7 @@ def _training_arguments(parser):
 def _train_arguments(parser):
     _data_argument(parser)
     parser.add_argument('--agent', default='default', metavar='NAME', help='agent or baseline, such as '
-                        'td3_items, ddpg or popularity, or module:Class (default: the best agent)')
+                        'iql, ddpg or popularity, or module:Class (default: the best agent)')
     parser.add_argument('--out', default='model', metavar='MODEL',
                         help='folder, or file that ends in .safetensors (default: %(default)s)')
     parser.add_argument('--vectors', metavar='FILE',
@@ -233,7 +233,7 @@ def _tell_values(agents, log, part):
     except ValueError as e: return print(f'\nNo table of values: {_advise(str(e))}')
     table = pd.concat(tables)
     table = table[~table.index.duplicated(keep='last')]
-    _print_table('Q against the discounted return of some of these users, and the shape of the actions', table)
+    _print_table('Q against the discounted return of some of them, and the shape of the actions', table)
     return table
 
 def _tell_judges(models, log, args):
