@@ -33,7 +33,8 @@ class BehaviourCloning(ItemAgent):
 
     def update(self, batch): # pieces of histories, or windows
         batch = SequenceBatch.of(batch)
-        logs = {} if self.critic is None else self.update_critic(batch)
+        due = self.critic is not None and (self.n_updates+1)%self.critic_every==0
+        logs = self.update_critic(batch) if due else {}
         logs |= self.update_actor(batch)
         self.finish()
         return logs

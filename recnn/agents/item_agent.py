@@ -55,7 +55,7 @@ class ItemConfig:
     pretrain = 0 # of window agents
     def __post_init__(self): _check_item_config(self)
 
-# %% ../../nbs/agents/27_item_agent.ipynb #f0f108ba
+# %% ../../nbs/agents/27_item_agent.ipynb #728447f4
 def _check_item_config(c):
     "Raise a `ValueError` for values that no agent over items can have."
     _check_config(c, optional=('batch_size',))
@@ -75,6 +75,7 @@ class ItemAgent(Agent, abstract=True):
     "Policy over the items of a catalogue, and values of all items, from whole histories."
     config_class,frame_size,n_prior = ItemConfig,50,5 # ratings that an item's mean begins with
     needs_critic,whole_histories = False,True # whether it learns from values
+    critic_every = 1 # updates of the actor for each of the critic; 2 for large logs
     networks = ('actor','critic','critic_target','likes')
     actor = critic = None # until there is a catalogue
     def _make_networks(self, generator): self.source = generator
@@ -108,7 +109,7 @@ class ItemAgent(Agent, abstract=True):
         weights = [p for p in weights if p.requires_grad]
         return torch.optim.AdamW(weights, lr, weight_decay=self.config.weight_decay, fused=True)
 
-# %% ../../nbs/agents/27_item_agent.ipynb #86f47565
+# %% ../../nbs/agents/27_item_agent.ipynb #2a723c99
 @patch
 def prepare(self:ItemAgent,
     dataset, # `Dataset` to learn from
@@ -125,6 +126,7 @@ def prepare(self:ItemAgent,
     scale = center,max(float(reward.std(dtype='float64')), 1e-6)
     self.use_items(matrix, torch.from_numpy(counts), torch.from_numpy(above).float(), scale)
     self.rewards = dataset.rewards
+    self.critic_every = 2 if _is_large(dataset) and not self.needs_critic else 1
     if len(self.item_table)!=n_items:
         raise ValueError(f'the agent knows {len(self.item_table)} items, the data set has {n_items}')
 
@@ -135,7 +137,9 @@ def batches(self:ItemAgent, dataset, seed, start):
     return dataset.sequences(self._size(dataset), c.frame_size, True, c.ties, seed, start, None)
 
 @patch
-def _size(self:ItemAgent, dataset): return self.config.batch_size or (8 if len(dataset.log)<=250_000 else 16)
+def _size(self:ItemAgent, dataset): return self.config.batch_size or (16 if _is_large(dataset) else 8)
+
+def _is_large(dataset): return len(dataset.log)>250_000
 
 @patch
 def _default_updates(self:ItemAgent, dataset):
@@ -143,7 +147,7 @@ def _default_updates(self:ItemAgent, dataset):
     c = self.config
     return dataset.n_sequences(self._size(dataset), c.frame_size, self.seed, c.epochs)
 
-# %% ../../nbs/agents/27_item_agent.ipynb #93cbb9a4
+# %% ../../nbs/agents/27_item_agent.ipynb #418f9516
 class _History(NamedTuple):
     "Items and rewards of users."
     items:torch.Tensor # [U,L] int64, oldest first; -1 for padding
@@ -250,7 +254,7 @@ def behaviour_loss(self:ItemAgent,
     p = (self.item_table.counts+1)**.75 # flatter than the items' frequencies
     return _sampled_cross_entropy(proto, matrix, bias, batch.item, p/p.sum(), m, self.generator)
 
-# %% ../../nbs/agents/27_item_agent.ipynb #494f400b
+# %% ../../nbs/agents/27_item_agent.ipynb #8e6ccc7a
 def _lambda_returns(
     reward:torch.Tensor, # [B,L]
     value:torch.Tensor, # [B,L] of the next state
@@ -265,7 +269,7 @@ def _lambda_returns(
         out[:,t] = g
     return out
 
-# %% ../../nbs/agents/27_item_agent.ipynb #23a1ad0c
+# %% ../../nbs/agents/27_item_agent.ipynb #5ba2bfa9
 @patch
 def look_ahead(self:ItemAgent,
     batch:SequenceBatch, # pieces of histories
@@ -312,7 +316,7 @@ def value_loss(self:ItemAgent,
     logs = dict(critic_loss=critic_loss, value_loss=value_loss, q=q[0].mean())
     return critic_loss+value_loss,{k: x.detach() for k,x in logs.items()}
 
-# %% ../../nbs/agents/27_item_agent.ipynb #eebb2b25
+# %% ../../nbs/agents/27_item_agent.ipynb #5c348a4b
 def _rate(done, planned, warm=50):
     "Factor of the step sizes after `done` of `planned` updates."
     if planned is None: return 1.
