@@ -21,21 +21,15 @@ os.environ["RECNN_PROGRESS"] = "0"
 import numpy as np
 import torch
 
-from logs import PROTOCOLS, alone, open_log
+from logs import PROTOCOLS, alone, open_log, open_sets
 from record import Table, command_line, rounded
 from recnn.evaluation.baselines import ItemKNN, Popularity, Random, SequentialKNN
 from recnn.evaluation.metrics import diversity
 from recnn.evaluation.queries import last_out
 from recnn.evaluation.ranking import measure as measure_lists
 from recnn.evaluation.values import q_and_return
-from recnn.data.windows import Dataset
 from recnn.items.merge import embed_items
 from recnn.vectors import similarity
-from recnn.agents.bcq import BCQ
-from recnn.agents.cql import CQL
-from recnn.agents.crr import CRR
-from recnn.agents.decision_transformer import DecisionTransformer
-from recnn.agents.sa2c import SA2C
 from recnn.evaluation.sequence_baselines import SequenceModel
 import recnn
 
@@ -50,11 +44,11 @@ AGENTS = {  # label in tables: class, fixed settings, updates; None: the agent's
     "IQL": (recnn.IQL, dict(), None),
     "TD3 over items": (recnn.TD3Items, dict(), None),
     "top-K REINFORCE": (recnn.TopKReinforce, dict(), None),
-    "CQL": (CQL, dict(), None),
-    "BCQ": (BCQ, dict(), None),
-    "CRR": (CRR, dict(), None),
-    "SA2C": (SA2C, dict(), None),
-    "Decision Transformer": (DecisionTransformer, dict(), None),
+    "CQL": (recnn.CQL, dict(), None),
+    "BCQ": (recnn.BCQ, dict(), None),
+    "CRR": (recnn.CRR, dict(), None),
+    "SA2C": (recnn.SA2C, dict(), None),
+    "Decision Transformer": (recnn.DecisionTransformer, dict(), None),
     "older transformer": (SequenceModel, dict(vectors="tuned"), None),
 }
 
@@ -102,16 +96,11 @@ def ranking_row(model, queries, own):
     return {k: float(v) for k, v in row.items()}
 
 
-def sets(logs, vectors, whole):
-    "Windows to learn from and to ask about: of ten items, or whole histories."
-    return [Dataset(log, vectors, 50 if whole else 10, pad=whole) for log in logs]
-
-
 def measure(args, log, part, protocol, cache, add):
     "Rows of all baselines and agents on one part under one protocol."
     logs = PROTOCOLS[protocol](log, part)
     vectors = item_vectors(logs[0], cache, **args.items)
-    learn, ask = sets(logs, vectors, False)
+    learn, ask = open_sets(logs, vectors)
     queries = last_out(ask)
     own, about = alone(logs[1], queries), dict(part=part, protocol=protocol, users=len(queries))
     for name, make in BASELINES.items() if args.baselines else ():
@@ -120,7 +109,7 @@ def measure(args, log, part, protocol, cache, add):
     if protocol == "held out": seeds = seeds[:args.held_seeds]
     for name in args.agents:
         whole = AGENTS[name][0].whole_histories
-        learn, ask = sets(logs, vectors, whole)
+        learn, ask = open_sets(logs, vectors, whole)
         queries = last_out(ask)
         for seed in seeds:
             agent, seconds = train(name, learn, seed, args.updates, args.settings)

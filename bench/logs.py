@@ -52,6 +52,6 @@ def alone(log, queries):
     return torch.from_numpy(log.timestamp[last] != log.timestamp[last - 1])
 
 
-def open_sets(logs, vectors):
-    "Windows to learn from and windows to ask about."
-    return [Dataset(log, vectors) for log in logs]
+def open_sets(logs, vectors, whole=False):
+    "Windows to learn from and windows to ask about: of ten items, or of whole histories."
+    return [Dataset(log, vectors, 50 if whole else 10, pad=whole) for log in logs]

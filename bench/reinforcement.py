@@ -35,13 +35,9 @@ from recnn.evaluation.statistics import paired_difference
 
 class Standardised(IQL, abstract=True):
     "IQL whose advantages have a standard deviation of 1 in each batch, so that discounts can be compared."
-    @torch.no_grad()
-    def weights(self, batch):
-        h, _ = self.before_and_after(self.critic_target, batch)
-        q = self.critic_target.of(h, batch.item[:, None])[..., 0].amin(0)
-        advantage = q - self.critic_target.v(h)
-        w = (self.config.beta * advantage / advantage.std().clamp(min=1e-6)).exp()
-        return w / w.mean()
+    def advantage(self, batch):
+        a = super().advantage(batch)
+        return a / a.std().clamp(min=1e-6)
 
 
 DEFAULTS = dict(taste=RewardWeighted.config_class.taste, means=RewardWeighted.config_class.means)
@@ -58,20 +54,19 @@ def arms(learn, names, seed, critic):
         twin, seconds = train(BehaviourCloning, critic=critic)
         yield "twin", twin, seconds
         if critic != "none": yield "twin, Q re-ranks", Reranked(twin), seconds
-        twin.config = replace(twin.config, means=RewardWeighted.config_class.means)
+        twin.config = replace(twin.config, means=DEFAULTS["means"])
         yield "item means", twin, seconds
-        twin.config = replace(twin.config, means=0.)
-        twin.config = replace(twin.config, taste=RewardWeighted.config_class.taste)
+        twin.config = replace(twin.config, means=0., taste=DEFAULTS["taste"])
         yield "taste", twin, seconds
     if wanted("weights", "default"):
         agent, seconds = train(RewardWeighted, taste=0., means=0., critic=critic)
         yield "weights", agent, seconds
-        agent.config = RewardWeighted.config_class(**vars(agent.config) | DEFAULTS)
+        agent.config = replace(agent.config, **DEFAULTS)
         yield "default", agent, seconds
     for gamma in (0., .5, .9, .99):
         name = f"IQL, gamma {gamma:g}"
         if names and name not in names: continue
-        agent, seconds = train(Standardised, gamma=gamma, beta=.6)
+        agent, seconds = train(Standardised, gamma=gamma, beta=.6, max_weight=float("inf"))
         yield name, agent, seconds
 
 

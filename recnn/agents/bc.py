@@ -26,7 +26,8 @@ class BehaviourCloning(ItemAgent):
         self.move(self.critic_optimizer, self.config.critic_lr, loss)
         return logs
 
-    def actor_loss(self, batch): return self.behaviour_loss(batch).mean()
+    def weights(self, batch): return 1. # of the choices: [n] with mean 1, or a number
+    def actor_loss(self, batch): return (self.weights(batch)*self.behaviour_loss(batch)).mean()
     def update_actor(self, batch):
         loss = self.actor_loss(SequenceBatch.of(batch))
         return dict(actor_loss=self.move(self.actor_optimizer, self.config.actor_lr, loss))

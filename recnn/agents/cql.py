@@ -9,10 +9,9 @@ from copy import deepcopy
 from dataclasses import dataclass
 import torch
 from torch import nn
-import torch.nn.functional as F
 from .bc import BehaviourCloning
 from .item_agent import ItemConfig
-from .sequence_nets import _ItemCritic
+from .sequence_nets import _ItemCritic, _Skip
 from .td3_items import _draw_items
 from ..io import patch
 
@@ -43,15 +42,13 @@ class _QNetwork(_ItemCritic):
         D,hidden = critic.matrix.shape[1],critic.levels.in_features
         mean,level = critic.bias[0].detach().cpu(),critic.levels.bias[0].item()
         super().__init__(critic.encoder, hidden+D, mean, level, 'own', generator)
-        self.skip = nn.Parameter(torch.tensor([1.,.5,.25])[:,None].repeat(1, D))
-        z = (counts+1).log()
+        self.skip,z = _Skip(D),(counts+1).log()
         with torch.no_grad():
             self.bias += z-(counts*z).sum()/counts.sum()
             self.vectors.weight[:,hidden:] = math.sqrt(D)*torch.eye(D).repeat(2, 1)
 
     def forward(self, items, rewards, generator=None): # [B,L], [B,L] -> [B,L,H+D]
-        e,L = self.encoder.look_up(items),items.shape[1]
-        near = sum(F.pad(e, (0,0,j,0))[:,:L]*s for j,s in enumerate(self.skip))
+        near = self.skip(self.encoder.look_up(items))
         return torch.cat([super().forward(items, rewards, generator), near], 2)
 
 # %% ../../nbs/agents/27f_cql.ipynb #bb9f66a8
@@ -96,11 +93,9 @@ class CQL(BehaviourCloning):
 
 # %% ../../nbs/agents/27f_cql.ipynb #0295681d
 @patch
-def use_items(self:CQL, *catalogue):
-    "Take a catalogue, and make the one network."
-    before = self.actor
-    BehaviourCloning.use_items(self, *catalogue)
-    if self.actor is before: return # a run that goes on
+def _build(self:CQL, mean, scale):
+    "Make the one network for a catalogue."
+    BehaviourCloning._build(self, mean, scale)
     self.critic = _QNetwork(self.critic, self.item_table.counts.cpu(), self.source).to(self.device)
     self.critic_target = deepcopy(self.critic).requires_grad_(False)
     self.critic_optimizer = self.adam(self.critic.parameters(), self.config.critic_lr)

@@ -41,7 +41,7 @@ class CRR(BehaviourCloning):
         h,pi = self.critic_target(batch.items, batch.rewards),self.actor(batch.items, batch.rewards)
         pi = self.actor.logits(pi.flatten(0,1)).softmax(1)
         v = _policy_value(self.critic_target, h.flatten(0,1), pi).amin(0).view(batch.items.shape)
-        return self.critic_target.of(h[:,:-1][batch.steps], batch.item[:,None])[...,0].amin(0),v
+        return self.q_chosen(h[:,:-1][batch.steps], batch),v
 
     def targets(self, batch): # of V and of Q
         _,v = self.values(batch)
@@ -53,5 +53,3 @@ class CRR(BehaviourCloning):
         advantage = q-v[:,:-1][batch.steps]
         w = (advantage>0).float() if c.mode=='binary' else (advantage/c.beta).exp().clamp(max=c.max_weight)
         return w/w.mean().clamp(min=1e-8)
-
-    def actor_loss(self, batch): return (self.weights(batch)*self.behaviour_loss(batch)).mean()

@@ -45,10 +45,9 @@ class DecisionTransformerConfig(ItemConfig):
 class DecisionTransformer(BehaviourCloning):
     "Next-item prediction given the return-to-go (Chen et al. 2021)."
     name,label,config_class = 'decision_transformer','Decision Transformer',DecisionTransformerConfig
-    def use_items(self, *catalogue):
-        before,c = self.actor,self.config
-        super().use_items(*catalogue)
-        if self.actor is before: return
+    def _build(self, mean, scale):
+        super()._build(mean, scale)
+        c = self.config
         both = nn.Linear(2, c.hidden, bias=False) # reads [reward, return-to-go]
         nn.init.uniform_(both.weight, -1, 1, generator=self.source)
         self.actor.encoder.layers.reward = nn.Sequential(nn.Flatten(2), both).to(self.device)

@@ -73,26 +73,41 @@ class _GRUEncoder(nn.Module):
         packed = nn.utils.rnn.pack_padded_sequence(items, lengths, batch_first=True, enforce_sorted=False)
         return self.gru(packed)[1][0]
 
+# %% ../../nbs/agents/20a_encoders.ipynb #6c7c3be5
+def _dropout(
+    x:torch.Tensor, # any shape
+    p:float, # fraction of the features that is dropped, in [0,1)
+    generator:torch.Generator|None, # source of random numbers; None: nothing is dropped
+)->torch.Tensor: # same shape and mean
+    "Inverted dropout."
+    if generator is None or p==0: return x
+    keep = torch.empty(x.shape, device=x.device).bernoulli_(1-p, generator=generator)
+    return x*(keep/(1-p))
+
 # %% ../../nbs/agents/20a_encoders.ipynb #9f0ee943
 class _TransformerBlock(nn.Module):
     "Causal self-attention and a perceptron, each added to its input."
     def __init__(self,
         width:int, # H
         heads:int=4, # attention heads; `width` is a multiple of it
+        widen:int=2, # width of the perceptron, in H
+        activation=F.relu, # of the perceptron
+        dropout:float=0., # fraction of the features that is dropped, where there is a generator
     ):
         super().__init__()
         if width%heads:
             raise ValueError(f'hidden must be a multiple of the {heads} heads of a transformer, got {width}')
-        self.heads = heads
+        self.heads,self.activation,self.dropout = heads,activation,dropout
         self.norm1,self.norm2 = nn.LayerNorm(width),nn.LayerNorm(width)
         self.qkv,self.out = nn.Linear(width, 3*width),nn.Linear(width, width)
-        self.up,self.down = nn.Linear(width, 2*width),nn.Linear(2*width, width)
+        self.up,self.down = nn.Linear(width, widen*width),nn.Linear(widen*width, width)
 
-    def forward(self, x, mask=None): # [B,T,H], [B,1,T,T] bool; causal without a mask
+    def forward(self, x, mask=None, generator=None): # [B,T,H]; mask or bias [B,heads,T,T]; causal without
         q,k,v = self.qkv(self.norm1(x)).unflatten(2, (3,self.heads,-1)).permute(2,0,3,1,4)
         seen = F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None)
-        x = x + self.out(seen.transpose(1,2).flatten(2))
-        return x + self.down(F.relu(self.up(self.norm2(x))))
+        x = x + _dropout(self.out(seen.transpose(1,2).flatten(2)), self.dropout, generator)
+        up = self.activation(self.up(self.norm2(x)))
+        return x + _dropout(self.down(up), self.dropout, generator)
 
 # %% ../../nbs/agents/20a_encoders.ipynb #4f9d8566
 class _TransformerEncoder(nn.Module):

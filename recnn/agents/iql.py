@@ -29,14 +29,14 @@ class IQL(BehaviourCloning):
     "Implicit Q-learning (Kostrikov et al. 2021) over items."
     name,label,config_class,needs_critic = 'iql','IQL',IQLConfig,True
     def targets(self, batch): # of V: the smaller slow critic; of Q: V further on
+        h,after = self.before_and_after(self.critic_target, batch)
+        return self.q_chosen(h, batch),self.look_ahead(batch, self.critic_target.v(after))
+
+    def advantage(self, batch): # [n]
         h,_ = self.before_and_after(self.critic_target, batch)
-        return self.critic_target.of(h, batch.item[:,None])[...,0].amin(0),super().targets(batch)[1]
+        return self.q_chosen(h, batch)-self.critic_target.v(h)
 
     @torch.no_grad()
     def weights(self, batch): # [n], mean 1
-        h,_ = self.before_and_after(self.critic_target, batch)
-        q = self.critic_target.of(h, batch.item[:,None])[...,0].amin(0)
-        w = (self.config.beta*(q-self.critic_target.v(h))).exp().clamp(max=self.config.max_weight)
+        w = (self.config.beta*self.advantage(batch)).exp().clamp(max=self.config.max_weight)
         return w/w.mean()
-
-    def actor_loss(self, batch): return (self.weights(batch)*self.behaviour_loss(batch)).mean()

@@ -65,8 +65,9 @@ def _check_item_config(c):
         value = getattr(c, name)
         if value not in known: raise ValueError(f'{name} must be one of {known}, got {value!r}')
     if not 0<c.expectile<1: raise ValueError(f'expectile must lie in (0,1), got {c.expectile}')
-    for name in ('dropout','item_dropout','lam'):
-        if not 0<=getattr(c, name)<=1: raise ValueError(f'{name} must lie in [0,1], got {getattr(c, name)}')
+    if not 0<=c.lam<=1: raise ValueError(f'lam must lie in [0,1], got {c.lam}')
+    for name in ('gamma','dropout','item_dropout'):
+        if not 0<=getattr(c, name)<1: raise ValueError(f'{name} must lie in [0,1), got {getattr(c, name)}')
     for name in ('n_sampled','taste','means','epochs','batch_size'):
         if getattr(c, name)<0: raise ValueError(f'{name} must not be negative, got {getattr(c, name)}')
 
@@ -85,8 +86,10 @@ class ItemAgent(Agent, abstract=True):
         "Take a catalogue, the mean rewards [N] of its items, and mean and deviation of all rewards."
         if self.actor is not None and len(matrix)==len(self.item_table): return # a run that goes on
         super().use_items(matrix, counts)
+        self._build(torch.zeros(len(matrix)) if mean is None else mean, scale)
+
+    def _build(self, mean, scale): # networks and optimisers of a catalogue; a subclass may add to them
         c,table,device = self.config,self.item_table,self.device
-        mean = torch.zeros(len(matrix)) if mean is None else mean
         self.likes = _Taste(table.matrix.cpu(), mean, scale[0]).to(device)
         def encoder():
             return _HistoryEncoder(table.matrix.cpu(), c.hidden, c.encoder, c.vectors, c.n_blocks, c.heads,
@@ -274,12 +277,11 @@ def _lambda_returns(
 def look_ahead(self:ItemAgent,
     batch:SequenceBatch, # pieces of histories
     value:torch.Tensor, # [B,L] of the states after the positions
-    lam:float|None=None, # lambda; that of the configuration when absent
 )->torch.Tensor: # [n]
     "Targets of Q of the steps of a batch, within `target_clip`."
-    c,done = self.config,torch.zeros_like(batch.steps)
-    if c.end_is_terminal: done[:,-1] = batch.last
-    g = _lambda_returns(batch.rewards[:,1:], value, done, c.gamma, c.lam if lam is None else lam)
+    c = self.config
+    done = batch.ends & c.end_is_terminal
+    g = _lambda_returns(batch.rewards[:,1:], value, done, c.gamma, c.lam)
     return self.clip(g[batch.steps])
 
 @patch
@@ -302,6 +304,15 @@ def _expectile_loss(
     return 2*(weight*error.square()).mean()
 
 # %% ../../nbs/agents/27_item_agent.ipynb #eef0d6e2
+@patch
+def q_chosen(self:ItemAgent,
+    h:torch.Tensor, # [n,H] features of the slow critic before the steps
+    batch:SequenceBatch, # pieces of histories
+)->torch.Tensor: # [n]
+    "The smaller value of the items that were chosen, by the slow critics."
+    return self.critic_target.of(h, batch.item[:,None])[...,0].amin(0)
+
+# %% ../../nbs/agents/27_item_agent.ipynb #adeda373
 @patch
 def value_loss(self:ItemAgent,
     batch:SequenceBatch, # pieces of histories

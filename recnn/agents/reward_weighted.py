@@ -29,5 +29,3 @@ class RewardWeighted(BehaviourCloning):
     def weights(self, batch): # [n], mean 1
         w = (self.config.beta*batch.reward).exp()
         return w/w.mean()
-
-    def actor_loss(self, batch): return (self.weights(batch)*self.behaviour_loss(batch)).mean()

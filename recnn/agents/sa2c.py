@@ -30,10 +30,8 @@ class SQN(BehaviourCloning):
     "Self-supervised Q-learning (Xin et al. 2020)."
     name,label,config_class,needs_critic = 'sqn','SQN',_SQNConfig,True
     optimizers = ('optimizer',)
-    def use_items(self, *catalogue):
-        before = self.actor
-        super().use_items(*catalogue)
-        if self.actor is before: return
+    def _build(self, mean, scale):
+        super()._build(mean, scale)
         weights = [*self.actor.parameters(), *self.critic.parameters()]
         self.optimizer = self.adam(weights, self.config.actor_lr)
 

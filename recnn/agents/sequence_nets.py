@@ -5,25 +5,15 @@
 # %% ../../nbs/agents/20c_sequence_nets.ipynb #56bcb796
 from __future__ import annotations
 import math
+from functools import partial
 import torch
 from torch import nn
 import torch.nn.functional as F
-from .encoders import _draw_uniform
+from .encoders import _draw_uniform, _dropout, _TransformerBlock
 from .nets import _use_encoder
 
 # %% auto #0
 __all__ = []
-
-# %% ../../nbs/agents/20c_sequence_nets.ipynb #6c7c3be5
-def _dropout(
-    x:torch.Tensor, # any shape
-    p:float, # fraction of the features that is dropped, in [0,1)
-    generator:torch.Generator|None, # source of random numbers; None: nothing is dropped
-)->torch.Tensor: # same shape and mean
-    "Inverted dropout."
-    if generator is None or p==0: return x
-    keep = torch.empty(x.shape, device=x.device).bernoulli_(1-p, generator=generator)
-    return x*(keep/(1-p))
 
 # %% ../../nbs/agents/20c_sequence_nets.ipynb #95ffdeb0
 def _alibi(
@@ -38,28 +28,6 @@ def _alibi(
     if not none.any(): return bias
     return bias.masked_fill(none[:,None,None] & (distance!=0), -torch.inf)
 
-# %% ../../nbs/agents/20c_sequence_nets.ipynb #bd6be19d
-class _Block(nn.Module):
-    "Self-attention and a perceptron, each added to its input."
-    def __init__(self,
-        width:int, # H
-        heads:int, # attention heads; `width` is a multiple of it
-        dropout:float, # fraction of the features that is dropped
-    ):
-        super().__init__()
-        if width%heads:
-            raise ValueError(f'hidden must be a multiple of the {heads} heads of a transformer, got {width}')
-        self.heads,self.dropout = heads,dropout
-        self.norm1,self.norm2 = nn.LayerNorm(width),nn.LayerNorm(width)
-        self.qkv,self.out = nn.Linear(width, 3*width),nn.Linear(width, width)
-        self.up,self.down = nn.Linear(width, 4*width),nn.Linear(4*width, width)
-
-    def forward(self, x, bias, generator=None): # [B,L,H], [B,heads,L,L]
-        q,k,v = self.qkv(self.norm1(x)).unflatten(2, (3,self.heads,-1)).permute(2,0,3,1,4)
-        seen = F.scaled_dot_product_attention(q, k, v, bias).transpose(1,2).flatten(2)
-        x = x + _dropout(self.out(seen), self.dropout, generator)
-        return x + _dropout(self.down(F.gelu(self.up(self.norm2(x)))), self.dropout, generator)
-
 # %% ../../nbs/agents/20c_sequence_nets.ipynb #f14823ba
 def _make_layers(D, hidden, kind, n_blocks, heads, dropout):
     "Layers of an encoder: maps of item and reward, the blocks or the recurrent network, and a norm."
@@ -67,7 +35,8 @@ def _make_layers(D, hidden, kind, n_blocks, heads, dropout):
     layers.item,layers.reward = nn.Linear(D, hidden),nn.Linear(1, hidden, bias=False)
     if kind=='gru': layers.gru = nn.GRU(hidden, hidden, n_blocks, batch_first=True)
     elif kind=='transformer':
-        layers.blocks = nn.ModuleList([_Block(hidden, heads, dropout) for _ in range(n_blocks)])
+        block = partial(_TransformerBlock, hidden, heads, 4, F.gelu, dropout)
+        layers.blocks = nn.ModuleList([block() for _ in range(n_blocks)])
     else: raise ValueError(f"encoder must be 'transformer' or 'gru', got {kind!r}")
     layers.norm = nn.LayerNorm(hidden)
     return layers
@@ -126,6 +95,17 @@ def _run_gru(
     return turn(gru(turn(x, n))[0], -n)
 
 # %% ../../nbs/agents/20c_sequence_nets.ipynb #6e1f88da
+class _Skip(nn.Module):
+    "Learnt weighting of the vectors of the last three items: [B,L,D] to [B,L,D]."
+    def __init__(self,
+        dim:int, # D
+    ):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([1.,.5,.25])[:,None].repeat(1, dim))
+    def forward(self, e): # the items' vectors, oldest first
+        return sum(F.pad(e, (0,0,j,0))[:,:e.shape[1]]*s for j,s in enumerate(self.weight))
+
+# %% ../../nbs/agents/20c_sequence_nets.ipynb #6bd392ff
 class _ItemPolicy(nn.Module):
     "Proto-action after every item of a history, and logits over the catalogue."
     def __init__(self,
@@ -137,15 +117,12 @@ class _ItemPolicy(nn.Module):
         super().__init__()
         D = encoder.items.shape[1]
         self.encoder,self.out = encoder,nn.Linear(hidden, D)
-        self.skip = nn.Parameter(torch.tensor([1.,.5,.25])[:,None].repeat(1, D))
-        self.bias = nn.Parameter((counts+1).log())
+        self.skip,self.bias = _Skip(D),nn.Parameter((counts+1).log())
         _draw_uniform(self.out, generator or torch.Generator().manual_seed(0))
 
     def forward(self, items, rewards, generator=None): # [B,L], [B,L] -> [B,L,D]
-        e,L = self.encoder.look_up(items),items.shape[1]
-        near = sum(F.pad(e, (0,0,j,0))[:,:L]*s for j,s in enumerate(self.skip))
-        D = e.shape[2]
-        return self.out(self.encoder(items, rewards, generator)) + math.sqrt(D)*near
+        near = self.skip(self.encoder.look_up(items))
+        return self.out(self.encoder(items, rewards, generator)) + math.sqrt(near.shape[2])*near
 
     def logits(self, proto): return proto@self.encoder.items.T + self.bias # [n,D] -> [n,N]
 

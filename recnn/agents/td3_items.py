@@ -37,8 +37,7 @@ class TD3Items(BehaviourCloning):
         logits = self.actor.logits(self.actor(batch.items, batch.rewards)[:,1:].flatten(0,1))
         item = _draw_items(logits, self.generator)[:,None] # takes the place of TD3's noise
         next_q = self.critic_target.of(after.flatten(0,1), item)[...,0].amin(0).view(batch.steps.shape)
-        target_v = self.critic_target.of(h, batch.item[:,None])[...,0].amin(0)
-        return target_v,self.look_ahead(batch, next_q)
+        return self.q_chosen(h, batch),self.look_ahead(batch, next_q)
 
     def actor_loss(self, batch): # (2)
         log_pi = self.actor.logits(self.proto(batch)).log_softmax(1)

@@ -44,10 +44,9 @@ class TopKReinforce(BehaviourCloning):
     name,label,config_class = 'top_k','top-K REINFORCE',TopKConfig
     networks = (*ItemAgent.networks,'behaviour')
     optimizers = (*ItemAgent.optimizers,'behaviour_optimizer')
-    behaviour,needs_critic = None,True
-    def use_items(self, *catalogue):
-        super().use_items(*catalogue)
-        if self.behaviour is not None: return
+    needs_critic = True
+    def _build(self, mean, scale):
+        super()._build(mean, scale)
         self.behaviour = deepcopy(self.actor)
         self.behaviour_optimizer = self.adam(self.behaviour.parameters(), self.config.actor_lr)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import NamedTuple
 import numpy as np
 import torch
+import torch.nn.functional as F
 from .loading import _generator
 from .windows import Dataset
 from ..io import patch
@@ -28,10 +29,10 @@ class SequenceBatch(NamedTuple):
     @property
     def reward(self): return self.rewards[:,1:][self.steps] # [n] their rewards
     @property
-    def done(self): # [n] bool: no step of the user follows
-        ends = torch.zeros_like(self.steps)
-        ends[:,-1] = self.last
-        return ends[self.steps]
+    def ends(self): # [B,L] bool: no step of the user follows
+        return F.pad(self.last[:,None], (self.steps.shape[1]-1,0))
+    @property
+    def done(self): return self.ends[self.steps] # [n] bool: the same of the steps
     @classmethod
     def of(cls, batch): # windows as pieces, with one step each
         if isinstance(batch, cls): return batch
