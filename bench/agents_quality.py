@@ -15,6 +15,7 @@ import json
 import os
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 os.environ["RECNN_PROGRESS"] = "0"
@@ -22,6 +23,7 @@ import numpy as np
 import torch
 
 from logs import PROTOCOLS, alone, open_log, open_sets
+from ranked import places
 from record import Table, command_line, rounded
 from recnn.evaluation.baselines import ItemKNN, Popularity, Random, SequentialKNN
 from recnn.evaluation.metrics import diversity
@@ -86,14 +88,19 @@ def train(name, learn, seed, updates, settings):
 
 
 def ranking_row(model, queries, own):
-    "Ranking over all users, NDCG over the users of the mask `own`, and the variety of the lists."
+    """Ranking over all users, NDCG over the users of the mask `own`, and the variety of the lists.
+
+    `NDCG@10 s.e.` is the standard error over people, and `places` has the place of each person's item, so
+    that two rows can be compared person by person (bench/ranked.py).
+    """
     r = measure_lists(model, queries)
     d = diversity(r.ranked)
     row = {m: r.values[m].mean() for m in ("HR@10", "NDCG@10")}
     row |= {"distinct @1": d["distinct_1"], "distinct @10": d["distinct_k"],
             "share of top item": d["top_share"], "entropy (bits)": d["entropy"],
-            "NDCG@10 alone": r.values["NDCG@10"][own.numpy()].mean()}
-    return {k: float(v) for k, v in row.items()}
+            "NDCG@10 alone": r.values["NDCG@10"][own.numpy()].mean(),
+            "NDCG@10 s.e.": r.values["NDCG@10"].sem()}
+    return {k: float(v) for k, v in row.items()} | dict(places=places(r.values["NDCG@10"]))
 
 
 def measure(args, log, part, protocol, cache, add):
@@ -149,11 +156,12 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(1)
     table = Table(args.out, ("agent", "seed", "part", "protocol"), is_stale(args), data=Path(args.data).name)
+    add = partial(table.add, hidden=("places",))
     log = open_log(args.data)
     with tempfile.TemporaryDirectory() as folder:
         cache = args.cache or Path(folder) / "texts.db"
         for part in args.parts:
-            for protocol in args.protocols: measure(args, log, part, protocol, cache, table.add)
+            for protocol in args.protocols: measure(args, log, part, protocol, cache, add)
 
 
 if __name__ == "__main__": main()

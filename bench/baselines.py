@@ -26,6 +26,7 @@ import subprocess
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 os.environ["RECNN_PROGRESS"] = "0"
@@ -180,7 +181,7 @@ def main():
     args.agents = without_missing_peer(args)
     table = Table(args.out, ("data", "protocol", "part", "agent", "seed"))
     for data in args.data:
-        for protocol in args.protocols: measure(data, protocol, args, table.add)
+        for protocol in args.protocols: measure(data, protocol, args, partial(table.add, hidden=("places",)))
 
 
 if __name__ == "__main__": main()

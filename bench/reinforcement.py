@@ -78,6 +78,22 @@ def pairs(learn, judge):
     return {k: float(v) for k, v in paired_difference(*(x.to_numpy() for x in found)).items()}
 
 
+def pairs_of_arms(found):
+    "What is compared: each arm with the twin, the default with its parts, discounts with none."
+    pairs = [(name, "twin") for name in found if name != "twin"]
+    pairs += [("default", part) for part in ("item means", "weights", "taste")]
+    pairs += [(name, "IQL, gamma 0") for name in found if name.startswith("IQL") and name != "IQL, gamma 0"]
+    return [(a, b) for a, b in pairs if a in found and b in found]
+
+
+def comparison(found, name, other):
+    "Rows of an arm against another, a row a figure, over the seeds that both have."
+    n = min(len(found[name]), len(found[other]))
+    table = compare_satisfaction(found[name][:n], found[other][:n])
+    return [rounded(dict(arm=name, other=other, figure=f) | {k: float(v) for k, v in r.items()})
+            for f, r in table.iterrows()]
+
+
 def main():
     parser = command_line(__doc__)
     parser.add_argument("--data", default="sample", help="'sample' or a folder of MovieLens")
@@ -109,13 +125,7 @@ def main():
             rows.append(rounded(dict(arm=name, seed=seed, seconds=round(seconds, 1), commit=commit())
                                 | {k: float(v) for k, v in satisfied.row().items()}))
             table.add(rows[-1])
-        if "twin" not in found: continue
-        compared = []
-        for name, some in found.items():
-            if name == "twin": continue
-            found_rows = compare_satisfaction(some, found["twin"][:len(some)])
-            compared += [rounded(dict(arm=name, figure=f) | {k: float(v) for k, v in r.items()})
-                         for f, r in found_rows.iterrows()]
+        compared = [row for pair in pairs_of_arms(found) for row in comparison(found, *pair)]
         if args.out:
             write(args.out, as_json(dict(machine=machine()) | about, dict(rows=rows, compared=compared)))
     print(*compared, sep="\n")

@@ -4,8 +4,9 @@
 
 # %% ../nbs/00_io.ipynb #7c04e47b
 from __future__ import annotations
-import errno, inspect, json, os, shutil, time
-from contextlib import contextmanager
+import errno, hashlib, inspect, io, json, os, re, secrets, shutil, stat, time, zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 import numpy as np
 from tqdm import tqdm
@@ -25,24 +26,72 @@ def patch(
     setattr(cls, f.__name__, f if name=='self' else classmethod(f))
     return f
 
-# %% ../nbs/00_io.ipynb #d30c64fd
+# %% ../nbs/00_io.ipynb #9d8b1852
+def _target(path):
+    "The file that a write to `path` replaces, links followed, and its mode or None; else an `OSError`."
+    target = Path(os.path.realpath(path))
+    try: mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target,None
+    if stat.S_ISDIR(mode): raise IsADirectoryError(errno.EISDIR, 'a folder; name a file')
+    if not stat.S_ISREG(mode): raise OSError(errno.EINVAL, 'a pipe or a device; name a file')
+    if not os.access(target, os.W_OK): raise PermissionError(errno.EACCES, 'the file is write-protected')
+    return target,stat.S_IMODE(mode)
+
+def _sweep(target):
+    "Remove temporary files of `target` that killed processes left more than an hour ago."
+    ours = re.compile(re.escape(f'.{target.name[:50]}.')+'[0-9a-f]+[.]part')
+    for name in os.listdir(target.parent):
+        with suppress(OSError): # another process may remove it too
+            left = target.parent/name
+            if ours.fullmatch(name) and left.stat().st_mtime < time.time()-3600: left.unlink()
+
+def _sync(path, flags):
+    "Flush a file or a folder to the disk."
+    number = os.open(path, flags)
+    try: os.fsync(number)
+    finally: os.close(number)
+
+# %% ../nbs/00_io.ipynb #555d0caf
+def _named(e, path):
+    "An `OSError` that names `path`; one of the network, or one that names it already, as it is."
+    ours = type(e).__module__=='builtins' and not isinstance(e, (ConnectionError,TimeoutError))
+    if f'{path}: ' in str(e) or not ours: return e
+    why = e.strerror or str(e)
+    if '\n' in why and e.errno: why = os.strerror(e.errno) # a message of HDF5
+    return OSError(e.errno or errno.EIO, f'{path}: cannot be written ({why}); what was there before stays')
+
+def _probe(part):
+    "Raise the `OSError` that a library hid behind an error of its own, such as that of a full disk."
+    with open(part, 'ab') as f: f.write(bytes(1<<16))
+
 @contextmanager
 def atomic_write(
-    path:str|Path, # file to write; its folder is made when missing
+    path:str|Path, # file to write; its folder is made when missing, a link is followed
 ):
     "Yield a temporary path beside `path`; on success rename it to `path`, on any error remove it."
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    for left in path.parent.glob(f'.{path.name}.*.part'): # of a process that was killed
-        if left.stat().st_mtime < time.time()-3600: left.unlink(missing_ok=True)
+    part = None
     try:
-        part.touch()
-        mode = part.stat().st_mode
-        yield part
-        part.chmod(mode) # some writers make their files private
-        os.replace(part, path)
-    finally: part.unlink(missing_ok=True)
+        target,mode = _target(path)
+        with suppress(OSError): _sweep(target)
+        part = target.with_name(f'.{target.name[:50]}.{secrets.token_hex(8)}.part')
+        os.close(os.open(part, os.O_CREAT|os.O_EXCL|os.O_WRONLY, 0o666))
+        if mode is None: mode = stat.S_IMODE(part.stat().st_mode) # some writers make their files private
+        try: yield part
+        except Exception as e:
+            if getattr(e, 'errno', None) is None: _probe(part)
+            raise
+        _sync(part, os.O_RDWR)
+        part.chmod(mode)
+        os.replace(part, target)
+        with suppress(OSError): _sync(target.parent, os.O_RDONLY) # not every system can
+    except OSError as e:
+        named = _named(e, path)
+        if named is e: raise
+        raise named from e
+    finally:
+        if part is not None: part.unlink(missing_ok=True)
 
 # %% ../nbs/00_io.ipynb #2d01d597
 def progress(
@@ -66,6 +115,65 @@ def _free_space(
         raise OSError(errno.ENOSPC, f'{path}: needs {need/1e9:.2f} GB, the disk has {free/1e9:.2f} GB free; '
                                     'make room or write elsewhere')
 
+# %% ../nbs/00_io.ipynb #ba1f8c73
+class _Patient(io.FileIO):
+    "A file that keeps its first error as `error` and then ignores what is written."
+    error = None
+    def _run(self, f, x, done):
+        try: return done if self.error else f(x)
+        except OSError as e: self.error = e
+        return done
+    def write(self, x):
+        left = memoryview(x).cast('B')
+        while len(left): left = left[self._run(super().write, left, len(left)):]
+        return len(x)
+    def truncate(self, size=None): return self._run(super().truncate, size, size)
+
+@contextmanager
+def _new_hdf5(
+    path:str|Path, # HDF5 file
+    need:int=0, # size of its arrays in bytes, where it is known
+    **options, # of `h5py.File`
+):
+    "Yield an open HDF5 file that appears whole or not at all."
+    import h5py
+    _free_space(path, need)
+    with atomic_write(path) as part, _Patient(part, 'w+') as out:
+        try:
+            with h5py.File(out, 'w', **options) as f: yield f
+        except Exception:
+            if out.error is None: raise
+        if out.error: raise out.error
+
+# %% ../nbs/00_io.ipynb #39ac6218
+_PIECE = 1<<22 # bytes that a thread hashes at a time
+
+def _bytes_of(x):
+    "Type and bytes [n] uint8 of a NumPy array or a torch tensor; text becomes a JSON list."
+    if not isinstance(x, np.ndarray) and hasattr(x, 'detach'):
+        import torch
+        flat = x.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        return str(x.dtype).removeprefix('torch.'),flat.numpy()
+    x = np.asarray(x)
+    if x.dtype.kind in 'UO': return 'text',np.frombuffer(json.dumps(x.tolist()).encode(), 'uint8')
+    x = np.ascontiguousarray(x, x.dtype.newbyteorder('<'))
+    return x.dtype.name,x.reshape(-1).view('uint8')
+
+def _hash_arrays(
+    arrays:dict, # name -> NumPy array or torch tensor of numbers, or array of text
+    extra:str='', # further text that the digest covers
+)->str: # 64 hexadecimal digits
+    "SHA-256 over names, types, shapes and contents of arrays; equal for NumPy and torch, any order of names."
+    heads,pieces = [extra],[]
+    for name,x in sorted(arrays.items()):
+        kind,flat = _bytes_of(x)
+        heads.append([name, kind, list(np.shape(x)), len(flat)])
+        pieces += [flat[a:a+_PIECE] for a in range(0, len(flat), _PIECE)]
+    digest = lambda piece: hashlib.sha256(piece).digest()
+    with ThreadPoolExecutor(max(min(len(pieces)//2, os.cpu_count()), 1)) as pool: # hashing releases the GIL
+        digests = (pool.map if len(pieces)>3 else map)(digest, pieces)
+        return hashlib.sha256(json.dumps(heads).encode()+b''.join(digests)).hexdigest()
+
 # %% ../nbs/00_io.ipynb #dc7de1f1
 def write_arrays(
     path:str|Path, # file, by custom with the ending .safetensors
@@ -76,11 +184,37 @@ def write_arrays(
 )->None:
     "Write named arrays and a header to one safetensors file, whole or not at all."
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
     tensor = lambda x: x.detach().cpu() if torch.is_tensor(x) else torch.tensor(np.asarray(x))
-    header = dict(format=f'recnn-{kind}', version=str(version), meta=json.dumps(meta))
-    with atomic_write(path) as part:
-        save_file({name: tensor(x).contiguous() for name,x in arrays.items()}, part, metadata=header)
+    arrays = {name: tensor(x).contiguous() for name,x in arrays.items()}
+    text = json.dumps(dict(kind=kind, version=version, meta=meta))
+    content = save(arrays, dict(recnn=f'{_hash_arrays(arrays, text)} {text}'))
+    size = int.from_bytes(content[:8], 'little')
+    if size>10**8: raise ValueError(f'{path}: {size/1e6:.0f} MB of ids, titles and settings; a safetensors '
+                                    'file holds up to 100 MB of them: divide the items among several files')
+    with atomic_write(path) as part: part.write_bytes(content)
+
+# %% ../nbs/00_io.ipynb #3863f1d5
+_MAX_ARRAYS = 100_000 # arrays in a file
+
+def _unique(pairs):
+    "A dict of a JSON object; a `ValueError` where a key stands there twice."
+    found = dict(pairs)
+    if len(found)<len(pairs): raise ValueError(f'a key of its header stands there twice: {list(found)[:5]}')
+    return found
+
+def _parse_header(header, kind, version):
+    "Digest, text and further entries of a file's header; a `ValueError` for another kind or layout."
+    digest,_,text = header.get('recnn', '').partition(' ')
+    if not text and header.get('format', '').startswith('recnn-'):
+        raise ValueError('written by an older recnn, without a checksum')
+    if not text: raise ValueError(f'a safetensors file of another program, not {kind}')
+    found = json.loads(text, object_pairs_hook=_unique)
+    if found['kind']!=kind: raise ValueError(f"a safetensors file of kind {found['kind']}, not {kind}")
+    if found['version']!=version:
+        raise ValueError(f"layout {found['version']}, this recnn reads layout {version}")
+    if not isinstance(found['meta'], dict): raise ValueError('its header is no object')
+    return digest,text,found['meta']
 
 # %% ../nbs/00_io.ipynb #80c34625
 def read_arrays(
@@ -88,19 +222,42 @@ def read_arrays(
     kind:str, # what the file must hold
     version:int=1, # version of the layout that the caller understands
     remedy:str='write it again', # advice in the error about a file that cannot be used
+    verify:bool=True, # compare the checksum; False: skip it
 )->tuple[dict,dict]: # name -> torch tensor; entries of the header
     "Read and check a file of arrays; any other file is a `ValueError` that names it."
     from safetensors import SafetensorError, safe_open
     path = Path(path)
-    if not path.is_file(): raise FileNotFoundError(f'{path}: no such file; {remedy}')
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: {'not a plain' if path.exists() else 'no such'} file; {remedy}")
     try:
         with safe_open(path, 'pt') as f:
-            header = f.metadata() or {}
-            found,layout = header.get('format', 'unknown').removeprefix('recnn-'),header.get('version')
-            if found!=kind:
-                raise ValueError(f'{path}: a safetensors file of kind {found}, not {kind}; {remedy}')
-            if layout!=str(version):
-                raise ValueError(f'{path}: layout {layout}, this recnn reads layout {version}; {remedy}')
-            return {name: f.get_tensor(name) for name in f.keys()},json.loads(header['meta'])
-    except (SafetensorError, json.JSONDecodeError, KeyError) as e:
+            digest,text,meta = _parse_header(f.metadata() or {}, kind, version)
+            if len(f.keys())>_MAX_ARRAYS: raise ValueError(f'{len(f.keys()):,} arrays')
+            arrays = {name: f.get_tensor(name) for name in f.keys()}
+        if verify and _hash_arrays(arrays, text)!=digest:
+            raise ValueError('the content is not what was written (checksum differs)')
+        return arrays,meta
+    except ValueError as e: raise ValueError(f'{path}: {e}; {remedy}') from e
+    except (SafetensorError, OSError, LookupError, TypeError, RuntimeError, MemoryError) as e:
         raise ValueError(f'{path}: no safetensors file, or a broken one ({e}); {remedy}') from e
+
+# %% ../nbs/00_io.ipynb #074e4611
+def _seal_line(
+    row:dict, # what JSON can hold
+    hide=lambda text: text, # function that removes what must not be written
+)->bytes: # a line
+    "A line of a file, with its checksum."
+    text = hide(json.dumps(row, ensure_ascii=False, separators=(',',':')))
+    body = text[:-1].encode('utf-8', 'replace')
+    return body+b',"crc":%d}\n' % zlib.crc32(body)
+
+def _open_line(
+    line:bytes, # as from `_seal_line`
+    keys:set, # that its object has to have
+)->dict:
+    "The object of a line; a damaged one is a `ValueError`."
+    body,_,crc = line.rstrip(b'\n').rpartition(b',"crc":')
+    if body and crc!=b'%d}' % zlib.crc32(body): raise ValueError('a damaged line: its checksum differs')
+    row = json.loads(body+b'}' if body else line)
+    if not isinstance(row, dict) or row.keys()!=keys: raise ValueError(f'a line without {sorted(keys)}')
+    return row

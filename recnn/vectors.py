@@ -28,21 +28,31 @@ def similarity(
     raise ValueError(f"kind must be 'euclidean', 'cosine' or 'dot', got {kind!r}")
 
 # %% ../nbs/01_vectors.ipynb #c4917c42
-def _pairs(rows):
-    "Row and column of every entry of int arrays or of an int tensor, without entries below 0."
+def _indices(items, n):
+    "Item indices as a tensor; anything but whole numbers from -1 to `n`-1 is a `ValueError`."
+    if not isinstance(items, torch.Tensor): items = torch.as_tensor(np.asarray(items))
+    if not items.numel(): return items.long()
+    if items.dtype in (torch.bool,torch.float16,torch.bfloat16,torch.float32,torch.float64):
+        raise ValueError(f'items must be indices, got {items.dtype}; for a mask pass np.flatnonzero(mask)')
+    low,high = (int(x) for x in items.aminmax())
+    if low<-1 or high>=n:
+        raise ValueError(f'item {low if low<-1 else high} is not in the catalogue of {n} items')
+    return items.long()
+
+def _pairs(rows, n):
+    "Row and column of every entry of int arrays or of an int tensor, without -1."
     if isinstance(rows, torch.Tensor):
-        column = rows.flatten().long()
         row = torch.arange(len(rows), device=rows.device).repeat_interleave(rows.shape[1])
+        column = _indices(rows.flatten(), n)
     else:
         lengths = [len(r) for r in rows]
         row = torch.from_numpy(np.repeat(np.arange(len(rows)), lengths))
-        column = [np.zeros(0, 'int64'), *(np.asarray(r, 'int64') for r in rows)]
-        column = torch.from_numpy(np.concatenate(column))
+        column = _indices(np.concatenate([np.zeros(0, 'int64'), *(r for r in rows if len(r))]), n)
     return row[column>=0],column[column>=0]
 
-def _columns(items):
+def _no_gaps(items, n):
     "Item indices as a tensor, without -1."
-    items = torch.as_tensor(np.asarray(items, 'int64'))
+    items = _indices(items, n)
     return items[items>=0]
 
 # %% ../nbs/01_vectors.ipynb #70685ee1
@@ -53,15 +63,15 @@ def mask_scores(
     only=None, # int array of the items that may be recommended; None: all
 )->torch.Tensor: # [B,N], -inf for what may not be recommended
     "Copy of the scores with seen, excluded and not allowed items at minus infinity."
-    out = scores.clone()
+    out,n = scores.clone() if scores.is_floating_point() else scores.double(),scores.shape[1]
     if seen is not None:
         if len(seen)!=len(scores): raise ValueError(f'seen has {len(seen)} rows, scores have {len(scores)}')
-        row,column = _pairs(seen)
+        row,column = _pairs(seen, n)
         out[row.to(out.device),column.to(out.device)] = -torch.inf
-    if exclude is not None: out[:,_columns(exclude)] = -torch.inf
+    if exclude is not None: out[:,_no_gaps(exclude, n)] = -torch.inf
     if only is not None:
-        hidden = torch.ones(scores.shape[1], dtype=torch.bool)
-        hidden[_columns(only)] = False
+        hidden = torch.ones(n, dtype=torch.bool)
+        hidden[_no_gaps(only, n)] = False
         out[:,hidden] = -torch.inf
     return out
 
@@ -74,17 +84,32 @@ def _order_keys(scores):
     order = (bits^((bits>>31)&0x7fffffff)).long() # integers in the order of the floats
     return (order<<32)|torch.arange(scores.shape[1], 0, -1, device=scores.device)
 
+def _first(scores, k):
+    "The `k` items with the largest scores, best first, without chunks."
+    if scores.dtype==torch.float64: return scores.sort(dim=1, descending=True, stable=True).indices[:,:k]
+    return _order_keys(scores).topk(k).indices
+
+def _no_nan(scores, high):
+    "Raise a `ValueError` that names a score that is NaN, if a maximum in `high` is."
+    if not high.isnan().any(): return
+    row,item = scores.isnan().nonzero()[0].tolist()
+    raise ValueError(f'row {row}: the score of item {item} is NaN; '
+                     'mend the model or its input, or leave out the item with `exclude`')
+
 def _best(scores, k):
-    "The `k` items with the largest keys, by chunks where items are many."
+    "The `k` items with the largest scores, by chunks where items are many."
     n = scores.shape[1]
     chunks = n//_CHUNK
-    if chunks<=2*k: return _order_keys(scores).topk(k).indices
+    if chunks<=2*k:
+        _no_nan(scores, scores)
+        return _first(scores, k)
     high = scores[:,:chunks*_CHUNK].unflatten(1, (chunks,_CHUNK)).amax(2)
     if chunks*_CHUNK<n: high = torch.cat([high, scores[:,chunks*_CHUNK:].amax(1, keepdim=True)], 1)
-    first = _order_keys(high).topk(k).indices.sort(1).values*_CHUNK # of each chunk that is kept
+    _no_nan(scores, high)
+    first = _first(high, k).sort(1).values*_CHUNK # of each chunk that is kept
     near = (first[...,None]+torch.arange(_CHUNK, device=scores.device)).flatten(1)
     values = scores.gather(1, near.clamp(max=n-1)).masked_fill_(near>=n, -torch.inf)
-    return near.gather(1, _order_keys(values).topk(k).indices)
+    return near.gather(1, _first(values, k))
 
 # %% ../nbs/01_vectors.ipynb #cebbb1dc
 @torch.no_grad()
@@ -99,6 +124,7 @@ def top_k(
     n = scores.shape[1]
     if not 1<=k<=n: raise ValueError(f'k must lie in [1,{n}], the number of items, got {k}')
     if any(x is not None for x in (seen, exclude, only)): scores = mask_scores(scores, seen, exclude, only)
+    elif not scores.is_floating_point(): scores = scores.double()
     best = _best(scores, k)
     short = scores.gather(1, best[:,-1:].clamp(max=n-1))[:,0]==-torch.inf
     if short.any():
@@ -109,19 +135,26 @@ def top_k(
 
 # %% ../nbs/01_vectors.ipynb #ee688347
 def _id_array(values):
-    "Ids as an array: int64 where all are whole numbers, else text."
-    values = np.asarray(values)
-    kind = values.dtype.kind
-    if kind in 'iu' or values.size==0: return values.astype('int64', copy=False)
-    if kind=='O' and all(isinstance(v, (int,np.integer)) for v in values.flat): return values.astype('int64')
-    if kind in 'fb': raise ValueError(f'ids must be whole numbers or text, got {values.flat[0]}')
-    return values.astype(str, copy=False)
+    "Ids as an array: int64 where all are whole numbers, str where all are text."
+    values = np.asarray(values) if hasattr(values, 'dtype') else np.array(values, dtype=object)
+    if values.dtype.kind=='i' or values.size==0: return values.astype('int64', copy=False)
+    if values.dtype.kind=='U': return values
+    number = isinstance(values.flat[0], (int,np.integer))
+    wanted = (int,np.integer) if number else str
+    for v in values.flat:
+        if not isinstance(v, wanted) or isinstance(v, bool):
+            raise ValueError(f'ids must be whole numbers or text, and all alike, got {v!r}')
+        if number and not -2**63<=v<2**63: raise ValueError(f'id {v} is beyond 2^63; use text ids')
+    return values.astype('int64' if number else str)
 
 def _check_vectors(ids, matrix, titles):
     "Raise a `ValueError` if ids, vectors and titles do not belong together."
+    if ids.ndim!=1 or matrix.ndim!=2:
+        raise ValueError(f'ids must be [N] and vectors [N,D], got {ids.shape} and {tuple(matrix.shape)}')
     if not len(ids)==len(matrix)==len(titles):
         raise ValueError(f'{len(ids)} ids, {len(matrix)} vectors and {len(titles)} titles do not pair up')
     if (ids[1:]<=ids[:-1]).any(): raise ValueError('ids must ascend and be unique')
+    if not all(isinstance(t, str) for t in titles): raise ValueError('titles must be text')
     bad = ~torch.isfinite(matrix)
     if bad.any():
         first = ids[int(bad.any(1).int().argmax())]
@@ -135,8 +168,12 @@ class ItemVectors:
     matrix:torch.Tensor # [N,D] float32
     titles:list # [N] str
     def __post_init__(self):
-        object.__setattr__(self, 'ids', _id_array(self.ids))
-        _check_vectors(self.ids, self.matrix, self.titles)
+        matrix = torch.as_tensor(self.matrix)
+        if matrix.is_complex() or matrix.dtype==torch.bool:
+            raise ValueError(f'vectors must be real numbers, got {matrix.dtype}')
+        checked = dict(ids=_id_array(self.ids), matrix=matrix.float(), titles=list(self.titles))
+        _check_vectors(**checked)
+        for name,value in checked.items(): object.__setattr__(self, name, value)
     def __len__(self): return len(self.ids)
     @property
     def dim(self): return self.matrix.shape[1] # D
@@ -148,7 +185,7 @@ def index(self:ItemVectors,
 )->np.ndarray: # int64, same shape
     "Indices of items by their ids; an id without a vector is a `KeyError` that names it."
     ids = _id_array(ids)
-    if ids.size and ids.dtype.kind!=self.ids.dtype.kind: missing = np.unique(ids)
+    if ids.size and (ids.dtype.kind!=self.ids.dtype.kind or not len(self)): missing = np.unique(ids)
     else:
         pos = np.searchsorted(self.ids, ids).clip(max=max(len(self)-1, 0))
         missing = np.unique(ids[self.ids[pos]!=ids]) if ids.size else ()
@@ -170,19 +207,33 @@ def align(self:ItemVectors,
 # %% ../nbs/01_vectors.ipynb #3f0bbbd1
 @patch
 def nearest(self:ItemVectors,
-    item, # id or exact title
+    item, # id or exact title; an id where it could be both
     k:int=5, # neighbours
     kind:str='cosine', # measure, as in `similarity`
 )->list: # [k] titles, nearest first
     "Titles of the items around `item`, without the item itself."
-    if item in self.titles: i = self.titles.index(item)
-    elif isinstance(item, str) and item not in self.ids.astype(str):
+    called = [i for i,t in enumerate(self.titles) if t==item]
+    known = self.ids.astype(str)==str(item)
+    if len(called)>1 and not known.any():
+        ids = self.ids[called].tolist()
+        raise KeyError(f'{len(called)} items are called {item!r}; name one by its id: {ids}')
+    if called and not known.any(): i = called[0]
+    elif isinstance(item, str) and not known.any():
         near = difflib.get_close_matches(item, self.titles, 3, .4)
         hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ''
         raise KeyError(f'no item is called {item!r}{hint}')
     else: i = int(self.index(item))
     near = top_k(similarity(self.matrix[[i]], self.matrix, kind), k, [[i]])[0]
     return [self.titles[i] for i in near]
+
+# %% ../nbs/01_vectors.ipynb #ef356ead
+@patch
+def _scale(self:ItemVectors, items=None):
+    "Root mean square of the centred components over `items` (indices, default all); 0 for equal vectors."
+    x = self.matrix if items is None else self.matrix[_indices(items, len(self))]
+    if len(x)<2 or not self.dim: return 0.
+    x = x.double()
+    return (x-x.mean(0)).square().mean().sqrt().item()
 
 # %% ../nbs/01_vectors.ipynb #8e6b8b15
 @patch
@@ -200,5 +251,5 @@ def load(cls:ItemVectors,
     "Read vectors; a file of another kind is a `ValueError` that names it."
     arrays,meta = read_arrays(path, 'vectors', remedy='write it with `recnn embed`')
     try: return cls(meta['ids'], arrays['matrix'], meta['titles'])
-    except (KeyError, ValueError) as e:
+    except (KeyError, ValueError, TypeError) as e:
         raise ValueError(f'{path}: a broken file of vectors ({e}); write it with `recnn embed`') from e

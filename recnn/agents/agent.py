@@ -5,79 +5,23 @@
 # %% ../../nbs/agents/21_agent.ipynb #ad14c321
 from __future__ import annotations
 from copy import deepcopy
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
+import numpy as np
 import torch
-from torch import nn
+from .config import AgentConfig
 from .encoders import make_encoder
 from .fit import fit
 from .model import Model
-from .nets import Actor, Critic, soft_update, step
+from .nets import Actor, Critic, _check_arrays, _ItemTable, soft_update, step
+from ..data import sequences # noqa: F401 (`Dataset._ratings`)
 from ..data.log import Rewards
 from ..data.windows import Batch, make_batch, make_state
 from ..io import patch, read_arrays, write_arrays
 from ..vectors import similarity
 
 # %% auto #0
-__all__ = ['AgentConfig', 'Agent', 'random_batch', 'move_targets']
-
-# %% ../../nbs/agents/21_agent.ipynb #420dc398
-@dataclass(frozen=True)
-class AgentConfig:
-    "Configuration that all actor-critic agents share."
-    frame_size:int=10 # T, items in a state
-    embed_dim:int=128 # D, dimension of an item's vector
-    hidden:int=256 # H, width of both hidden layers of each network
-    bound:str='sphere' # where actions may lie: 'sphere', 'tanh' (the papers) or 'none', see `Actor`
-    max_action:float|None=None # radius of the sphere (default sqrt(D)), or bound of `tanh` (default 3)
-    gamma:float=0.9 # discount, in [0,1]; 0.9 looks about ten items ahead; `pretrain` needs less than 1
-    tau:float=0.005 # fraction of the trained weights mixed into the targets (Fujimoto et al. 2018)
-    actor_lr:float=1e-4 # Adam step size of the actor (Lillicrap et al. 2016)
-    critic_lr:float=1e-3 # Adam step size of the critic (Lillicrap et al. 2016)
-    batch_size:int=256 # B, transitions an update
-    end_is_terminal:bool=True # the last window of a log has no future; False: bootstrap through it
-    encoder:str='flat' # state encoder: 'flat', 'gru' or 'transformer', see `make_encoder`
-    share_encoder:bool=False # one encoder for actor and critic, trained by the critic; False: one each
-    pretrain:int=0 # updates of the critic towards the log's own returns before the first update
-    target_clip:float|None=None # largest absolute value of a target of Q; None: no limit
-    weight_decay:float=0. # L2 penalty of the critic's weights (Lillicrap et al. 2016 have 0.01)
-    def __post_init__(self): _check_config(self)
-
-def _check_config(c, optional=()):
-    "Raise a `ValueError` for values that no agent can have."
-    for name in ('gamma','tau'):
-        if not 0<=getattr(c, name)<=1: raise ValueError(f'{name} must lie in [0,1], got {getattr(c, name)}')
-    for name in ('frame_size','embed_dim','hidden','batch_size','actor_lr','critic_lr'):
-        if name in optional or getattr(c, name)>0: continue
-        raise ValueError(f'{name} must be positive, got {getattr(c, name)}')
-    if c.target_clip is not None and not c.target_clip>0:
-        raise ValueError(f'target_clip must be positive, or None for no limit, got {c.target_clip}')
-    for name in ('weight_decay','pretrain'):
-        if getattr(c, name)<0: raise ValueError(f'{name} must not be negative, got {getattr(c, name)}')
-
-# %% ../../nbs/agents/21_agent.ipynb #52c131c1
-class _ItemTable(nn.Module):
-    "The catalogue that an agent chooses from: buffers `matrix` [N,D] and `counts` [N]."
-    def __init__(self,
-        embed_dim:int, # D, dimension of an item's vector
-    ):
-        super().__init__()
-        self.register_buffer('matrix', torch.zeros(0, embed_dim))
-        self.register_buffer('counts', torch.zeros(0))
-
-    def fill(self,
-        matrix:torch.Tensor, # [N,D] a vector for each item
-        counts:torch.Tensor|None=None, # [N] how often each was chosen in the log; once when absent
-    ):
-        "Replace the catalogue."
-        D = self.matrix.shape[1]
-        if matrix.shape[1]!=D:
-            raise ValueError(f'the agent reads vectors of dimension {D}, these have {matrix.shape[1]}')
-        device,n = self.matrix.device,torch.ones(len(matrix)) if counts is None else counts
-        self.matrix,self.counts = matrix.float().to(device),n.float().to(device)
-
-    def load_state_dict(self, state, strict=True): self.fill(state['matrix'], state['counts'])
-    def __len__(self): return len(self.matrix)
+__all__ = ['Agent', 'random_batch', 'move_targets']
 
 # %% ../../nbs/agents/21_agent.ipynb #de799891
 class Agent(Model, abstract=True):
@@ -95,6 +39,7 @@ class Agent(Model, abstract=True):
         self.config = c = config or self.config_class()
         self.seed,self.device,self.n_updates = seed,torch.device(device),0
         self.rewards = Rewards() # how ratings become rewards; `fit` takes it from the data set
+        self.unit = 1. # standard deviation of a coordinate of the item vectors; `prepare` measures it
         self.item_table = _ItemTable(c.embed_dim).to(device)
         self.planned = None # updates of the run, where step sizes follow a schedule; `fit` sets it
         self.generator = torch.Generator(device).manual_seed(seed+1)
@@ -113,6 +58,27 @@ class Agent(Model, abstract=True):
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), c.critic_lr,
                                                  weight_decay=c.weight_decay, fused=True)
 
+# %% ../../nbs/agents/21_agent.ipynb #1ffff2bb
+@patch
+def _use_unit(self:Agent, dataset):
+    "Measure the scale of a data set's vectors; an agent that has learnt keeps its own."
+    rated = np.flatnonzero(np.bincount(dataset._ratings()[0]))
+    unit = dataset.vectors._scale(rated)
+    if not unit:
+        raise ValueError(f'{dataset.name}: the vectors of the {len(rated)} rated items are equal; '
+                         'an agent tells items apart by their vectors')
+    if abs(unit-1)<1e-3: unit = 1. # as whitening leaves it
+    if self.n_updates==0: self._set_unit(unit)
+    elif not .5<unit/self.unit<2:
+        raise ValueError(f'the agent was trained on vectors with a standard deviation of {self.unit:.3g}, '
+                         f'these have {unit:.3g}; use the vectors that it was trained on')
+
+@patch
+def _set_unit(self:Agent, unit):
+    "Set the unit of all networks."
+    self.unit = unit
+    for n in self.networks: getattr(self, n).unit = unit
+
 # %% ../../nbs/agents/21_agent.ipynb #811e8354
 @patch
 def use_items(self:Agent,
@@ -126,9 +92,11 @@ def use_items(self:Agent,
 def prepare(self:Agent,
     dataset, # `Dataset` to learn from
 )->None:
-    "Take the catalogue and the reward scale of a data set."
+    "Take the catalogue, the scale of its vectors and the reward scale of a data set."
+    dataset._some()
     item = torch.from_numpy(dataset.outcomes()[0]).long()
     self.use_items(dataset.matrix, torch.bincount(item, minlength=dataset.n_items))
+    self._use_unit(dataset)
     self.rewards = dataset.rewards
 
 @patch
@@ -139,7 +107,8 @@ def state(self:Agent,
     "States of users from the items that they chose."
     if len(self.item_table)==0:
         raise ValueError('the agent knows no items; call `prepare` with a data set, or train it with `fit`')
-    return make_state(self.item_table.matrix, self._last(items), self._last(rewards))
+    items = self.item_table.find(self._last(items), -1)
+    return make_state(self.item_table.matrix, items, self._last(rewards))
 
 @patch
 def _last(self:Agent, x):
@@ -223,7 +192,7 @@ def q_items(self:Agent,
     items:torch.Tensor, # [B,k] indices
 )->torch.Tensor: # [B,k]
     "Values of some items in each state."
-    vectors = self.item_table.matrix[items.to(self.device)]
+    vectors = self.item_table.matrix[self.item_table.find(items).to(self.device)]
     state = state.to(self.device, torch.float32).repeat_interleave(items.shape[1], 0)
     with torch.no_grad(): q = self.critic(state, vectors.flatten(0, 1))
     return self._one(q).view(items.shape)
@@ -289,8 +258,10 @@ def learn(cls:Agent,
     **config, # fields of the agent's configuration
 )->Agent:
     "An agent trained on a data set."
-    config = cls.config_class(frame_size=dataset.frame_size, embed_dim=dataset.vectors.dim, **config)
-    agent = cls(config, seed, device)
+    sizes = dict(frame_size=dataset.frame_size, embed_dim=dataset.vectors.dim) | config
+    if sizes['embed_dim']==0:
+        raise ValueError(f'{cls.label} learns from item vectors; pass them to `Dataset`')
+    agent = cls(cls.config_class(**sizes), seed, device)
     n = agent._default_updates(dataset) if updates is None else updates
     agent.history = fit(agent, dataset, n, seed, **(fit_options or {}))
     return agent
@@ -310,23 +281,30 @@ def arrays(self:Agent)->dict: # name -> tensor
 
 @patch
 def settings(self:Agent)->dict: # values that JSON knows
-    "Configuration, seed, number of updates and reward scale."
+    "Configuration, seed, number of updates, reward scale and the unit of the vectors."
     return dict(config=asdict(self.config), seed=self.seed, n_updates=self.n_updates,
-                rewards=asdict(self.rewards))
+                rewards=asdict(self.rewards), unit=self.unit)
 
+# %% ../../nbs/agents/21_agent.ipynb #d1c13e2e
 @patch
 def restore(cls:Agent,
     settings:dict, # as from `settings`
     arrays:dict, # as from `arrays`
     device:str='cpu', # where the networks live
 )->Agent:
-    "An agent from its settings and arrays."
-    agent = cls(cls.config_class(**settings['config']), settings['seed'], device)
-    agent.use_items(arrays['item_table.matrix'], arrays['item_table.counts'])
+    "An agent from its settings and arrays; a `ValueError` says what does not fit."
+    try:
+        agent = cls(cls.config_class(**settings['config']), settings['seed'], device)
+        agent.rewards,n_updates,unit = Rewards(**settings['rewards']),settings['n_updates'],settings['unit']
+        agent.use_items(*(arrays[f'item_table.{k}'] for k in ('matrix','counts')))
+    except (KeyError, TypeError) as e:
+        raise ValueError(f'{cls.label}: broken settings or arrays ({e})') from e
+    _check_arrays(agent.arrays(), arrays)
     for n in agent.networks:
         part = {k[len(n)+1:]: v for k,v in arrays.items() if k.startswith(n+'.')}
         getattr(agent, n).load_state_dict(part)
-    agent.n_updates,agent.rewards = settings['n_updates'],Rewards(**settings['rewards'])
+    agent.n_updates = n_updates
+    agent._set_unit(unit)
     return agent
 
 # %% ../../nbs/agents/21_agent.ipynb #1009e0d5
@@ -346,4 +324,5 @@ def load(cls:Agent,
     arrays,meta = read_arrays(path, 'agent', remedy='train and save the agent again')
     if meta['agent']!=cls.name:
         raise ValueError(f"{path}: holds the agent {meta['agent']!r}, not {cls.name!r}; use its class")
-    return cls.restore(meta['settings'], arrays, device)
+    try: return cls.restore(meta['settings'], arrays, device)
+    except ValueError as e: raise ValueError(f'{path}: {e}; train and save the agent again') from e

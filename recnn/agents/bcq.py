@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 import torch
 from .bc import BehaviourCloning
+from .config import _check_range
 from .cql import _QPolicy
 from .item_agent import ItemConfig
 from ..io import patch
@@ -23,7 +24,7 @@ class BCQConfig(ItemConfig):
     lam:float=0. # one step: the target policy is not that of the log
     def __post_init__(self):
         super().__post_init__()
-        if not 0<=self.threshold<1: raise ValueError(f'threshold must lie in [0,1), got {self.threshold}')
+        _check_range(self, '[0,1)', 'threshold')
         if self.taste: raise ValueError(f'BCQ recommends by Q; taste must be 0, got {self.taste}')
 
 # %% ../../nbs/agents/27g_bcq.ipynb #7500ba4f

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from .bc import BehaviourCloning
+from .config import _check_range
 from .item_agent import ItemConfig
 from .sequence_nets import _ItemCritic, _Skip
 from .td3_items import _draw_items
@@ -27,7 +28,7 @@ class CQLConfig(ItemConfig):
     lam:float=0. # one step: the target policy is not that of the log
     def __post_init__(self):
         super().__post_init__()
-        if self.alpha<0: raise ValueError(f'alpha must not be negative, got {self.alpha}')
+        _check_range(self, '[0,inf)', 'alpha')
         if self.critic!='own':
             raise ValueError(f"CQL is one network; critic must be 'own', got {self.critic!r}")
 

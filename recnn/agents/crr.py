@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 import torch
 from .bc import BehaviourCloning
+from .config import _check_choice, _check_range
 from .item_agent import ItemConfig
 
 # %% auto #0
@@ -22,10 +23,9 @@ class CRRConfig(ItemConfig):
     lam:float=0. # one step: the target policy is not that of the log
     def __post_init__(self):
         super().__post_init__()
-        if self.mode not in ('exp','binary'):
-            raise ValueError(f"mode must be 'exp' or 'binary', got {self.mode!r}")
-        if not (self.beta>0 and self.max_weight>0):
-            raise ValueError(f'beta and max_weight must be positive, got {self.beta} and {self.max_weight}')
+        _check_choice(self, 'mode', ('exp','binary'))
+        _check_range(self, '(0,inf)', 'beta')
+        _check_range(self, '(0,inf]', 'max_weight')
 
 def _policy_value(critic, h, pi):
     "Expected values [2,n] of both critics under a policy [n,N], in states with features [n,H]."

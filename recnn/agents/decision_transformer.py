@@ -10,6 +10,7 @@ from itertools import islice
 import torch
 from torch import nn
 from .bc import BehaviourCloning
+from .config import _check_range
 from .item_agent import ItemConfig
 from ..io import patch
 
@@ -36,7 +37,7 @@ class DecisionTransformerConfig(ItemConfig):
     critic:str='none' # 'own': critics for evaluation
     def __post_init__(self):
         super().__post_init__()
-        if not 0<=self.ask<=1: raise ValueError(f'ask must lie in [0,1], got {self.ask}')
+        _check_range(self, '[0,1]', 'ask')
         if self.critic not in ('own','none'):
             raise ValueError("critic must be 'own' or 'none', since the actor's encoder reads returns; "
                              f'got {self.critic!r}')

@@ -4,7 +4,7 @@
 
 # %% ../../nbs/agents/22_fit.ipynb #ba67ad2f
 from __future__ import annotations
-import csv, math, pickle, signal, threading, warnings
+import csv, json, signal, threading, time, warnings
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict
@@ -15,10 +15,25 @@ import torch
 from .nets import soft_update
 from ..data.returns import complete_returns
 from ..data.windows import Batch, Dataset
-from ..io import atomic_write, progress
+from ..io import _hash_arrays, atomic_write, progress, read_arrays, write_arrays
 
 # %% auto #0
 __all__ = ['fit']
+
+# %% ../../nbs/agents/22_fit.ipynb #44c052bd
+def _pack(x, arrays):
+    "`x` as JSON can hold it, its tensors moved to the dict `arrays`."
+    if isinstance(x, torch.Tensor):
+        arrays[str(len(arrays))] = x.detach().cpu().clone()
+        return dict(tensor=str(len(arrays)-1))
+    if isinstance(x, dict): return dict(pairs=[[k,_pack(v, arrays)] for k,v in x.items()])
+    return [_pack(v, arrays) for v in x] if isinstance(x, (list,tuple)) else x
+
+def _unpack(x, arrays):
+    "What `_pack` was given; tuples have become lists."
+    if isinstance(x, list): return [_unpack(v, arrays) for v in x]
+    if not isinstance(x, dict): return x
+    return arrays[x['tensor']] if 'tensor' in x else {k: _unpack(v, arrays) for k,v in x['pairs']}
 
 # %% ../../nbs/agents/22_fit.ipynb #d06a0642
 def _save_checkpoint(
@@ -29,10 +44,9 @@ def _save_checkpoint(
     best:dict|None=None, # memory of early stopping, as in `_Best`
 )->None:
     "Write all that the next update depends on, whole or not at all."
-    state = {n: getattr(agent, n).state_dict() for n in agent.networks+agent.optimizers}
-    ckpt = dict(state=state, generator=agent.generator.get_state(), n_updates=agent.n_updates,
-                run=run, log=log, best=best)
-    with atomic_write(path) as part: torch.save(ckpt, part)
+    arrays,state = {},{n: getattr(agent, n).state_dict() for n in agent.networks+agent.optimizers}
+    packed = _pack(dict(state=state, generator=agent.generator.get_state(), best=best), arrays)
+    write_arrays(path, arrays, 'checkpoint', state=packed, n_updates=agent.n_updates, run=run, log=log)
 
 # %% ../../nbs/agents/22_fit.ipynb #4457d798
 def _load_checkpoint(
@@ -41,22 +55,22 @@ def _load_checkpoint(
     run:dict, # description of the run
 )->tuple[list,dict]: # rows so far, and the memory of early stopping
     "Put an agent where a run was left; a checkpoint of another run is a `ValueError`."
-    try: ckpt = torch.load(path, map_location=agent.device, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as e:
-        raise ValueError(f'{path}: no checkpoint, or a broken one; delete it to start again') from e
-    if ckpt['run']!=run:
-        differ = ', '.join(sorted(k for k in run|ckpt['run'] if run.get(k)!=ckpt['run'].get(k)))
+    arrays,meta = read_arrays(path, 'checkpoint', remedy='delete it to start again')
+    run,left = json.loads(json.dumps(run)),meta['run']
+    if left!=run:
+        differ = ', '.join(sorted(k for k in run|left if run.get(k)!=left.get(k)))
         raise ValueError(f'{path}: left by a run with other {differ}; '
                          'delete it to start again, or repeat that run')
-    for n,s in ckpt['state'].items(): getattr(agent, n).load_state_dict(s)
-    agent.generator.set_state(ckpt['generator'].cpu())
-    agent.n_updates = ckpt['n_updates']
-    return ckpt['log'],ckpt['best']
+    kept = _unpack(meta['state'], arrays)
+    for n,s in kept['state'].items(): getattr(agent, n).load_state_dict(s)
+    agent.generator.set_state(kept['generator'])
+    agent.n_updates = meta['n_updates']
+    return meta['log'],kept['best']
 
 # %% ../../nbs/agents/22_fit.ipynb #9eb69460
 @contextmanager
 def _hold_interrupt():
-    "Yield a list that records a first Ctrl-C; outside the main thread nothing is held."
+    "Yield a list that records a first Ctrl-C or SIGTERM; outside the main thread nothing is held."
     noted = []
     if threading.current_thread() is not threading.main_thread():
         yield noted
@@ -64,31 +78,10 @@ def _hold_interrupt():
     def note(number, frame):
         if noted: raise KeyboardInterrupt
         noted.append(number)
-    old = signal.signal(signal.SIGINT, note)
+    old = {s: signal.signal(s, note) for s in (signal.SIGINT,signal.SIGTERM)}
     try: yield noted
-    finally: signal.signal(signal.SIGINT, old)
-
-# %% ../../nbs/agents/22_fit.ipynb #50223631
-def _pretrain_critic(
-    agent, # `Agent` whose critics and targets are changed
-    dataset:Dataset, # windows to learn from
-    n_updates:int, # steps
-    seed:int=0, # random seed of the batches
-)->dict: # log of the last step
-    "Regress the critic on the Monte-Carlo returns of a log."
-    row,c = {},agent.config
-    _,reward,done = dataset.outcomes()
-    returns = complete_returns(reward, done, c.gamma, 'terminal' if c.end_is_terminal else 'continue')[0]
-    returns = torch.tensor(returns, dtype=torch.float32)
-    generator = torch.Generator().manual_seed(seed)
-    for _ in range(n_updates):
-        drawn = torch.randint(len(dataset), (c.batch_size,), generator=generator)
-        batch = dataset.windows(drawn).to(agent.device, torch.float32)
-        row = agent.pretrain_step(batch, returns[drawn].to(agent.device))
-    for name in agent.networks:
-        if name.endswith('_target'):
-            soft_update(getattr(agent, name), getattr(agent, name.removesuffix('_target')), 1.)
-    return row
+    finally:
+        for s,handler in old.items(): signal.signal(s, handler)
 
 # %% ../../nbs/agents/22_fit.ipynb #d81a01e8
 def _write_csv(
@@ -140,12 +133,13 @@ class _Best:
         patience:int=5, # evaluations without a better one before the run stops
     ):
         self.name,self.patience = name,patience
-        self.memory = dict(value=-math.inf, update=0, waited=0, weights={})
+        self.memory = dict(value=None, update=0, waited=0, weights={})
 
     def look(self, agent, row): # take up an evaluation -> True when the run has to stop
         if self.name is None: return False
         if self.name not in row: raise KeyError(f'stop_on={self.name!r}: evaluate returned {sorted(row)}')
-        if row[self.name]>self.memory['value']:
+        best = self.memory['value']
+        if best is None or row[self.name]>best:
             weights = {n: deepcopy(getattr(agent, n).state_dict()) for n in agent.networks}
             self.memory = dict(value=row[self.name], update=agent.n_updates, waited=0, weights=weights)
         else: self.memory['waited'] += 1
@@ -171,9 +165,7 @@ def _batch_rows(
 def _find_cause(
     dataset:Dataset, # windows to learn from
     batch:Batch, # transitions that gave the loss
-    seed:int, # random seed of the order of batches
-    batch_size:int, # B of a full batch
-    n:int, # number of this update, from 1
+    find_rows, # function without arguments: [B] positions of its windows in `dataset`
 )->str:
     "Description of what may have broken a loss, and what to do."
     items = batch.items.long()
@@ -184,7 +176,7 @@ def _find_cause(
                 f' ({len(broken)} such items in this batch); repair it, or use float32')
     what = f'{len(items)} pieces of histories'
     if isinstance(batch, Batch):
-        rows = _batch_rows(dataset, batch_size, seed, n-1).tolist()
+        rows = find_rows().tolist()
         numbers = ', '.join(map(str, rows[:8])) + (', ...' if len(rows)>8 else '')
         what = f'{len(rows)} windows of the data set: {numbers}'
     return (f'its batch holds {what}; look at their vectors and ratings, lower actor_lr or '
@@ -193,21 +185,48 @@ def _find_cause(
 # %% ../../nbs/agents/22_fit.ipynb #8d6eb74d
 def _check_losses(
     row:dict, # as from `update`
-    n:int, # number of the update
+    when:str, # the step, such as 'update 7'
     cause, # function without arguments: description of the cause
     largest:float=1e20, # larger numbers have exploded: their squares exceed 32 bits
 )->dict: # the same as floats
     "Numbers of a log row, or a `FloatingPointError`."
     row = {k: float(v) for k,v in row.items()}
     for k,v in row.items():
-        if not abs(v)<=largest: raise FloatingPointError(f'{k} is {v:.3g} at update {n}: {cause()}')
+        if not abs(v)<=largest: raise FloatingPointError(f'{k} is {v:.3g} at {when}: {cause()}')
+    return row
+
+# %% ../../nbs/agents/22_fit.ipynb #50223631
+def _pretrain_critic(
+    agent, # `Agent` whose critics and targets are changed
+    dataset:Dataset, # windows to learn from
+    n_updates:int, # steps
+    seed:int=0, # random seed of the batches
+)->dict: # log of the last step
+    "Regress the critic on the Monte-Carlo returns of a log."
+    row,c = {},agent.config
+    _,reward,done = dataset.outcomes()
+    returns = complete_returns(reward, done, c.gamma, 'terminal' if c.end_is_terminal else 'continue')[0]
+    returns = torch.tensor(returns, dtype=torch.float32)
+    generator = torch.Generator().manual_seed(seed)
+    for i in range(n_updates):
+        drawn = torch.randint(len(dataset), (c.batch_size,), generator=generator)
+        batch = dataset.windows(drawn).to(agent.device, torch.float32)
+        row = agent.pretrain_step(batch, returns[drawn].to(agent.device))
+        if i%50==49 or i==n_updates-1 or agent.device.type=='cpu':
+            cause = partial(_find_cause, dataset, batch, lambda: drawn)
+            row = _check_losses(row, f'step {i+1} of the pretraining', cause)
+    for name in agent.networks:
+        if name.endswith('_target'):
+            soft_update(getattr(agent, name), getattr(agent, name.removesuffix('_target')), 1.)
     return row
 
 # %% ../../nbs/agents/22_fit.ipynb #33b89767
 def _has_bfloat16(device): return device.type!='cpu' or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
-def _check_options(precision, device, stop_on, evaluate):
+def _check_options(n_updates, precision, device, stop_on, evaluate):
     "Raise a `ValueError` for options of `fit` that cannot work; warn where bfloat16 is slow."
+    if int(n_updates)!=n_updates or n_updates<0:
+        raise ValueError(f'n_updates must be a whole number of at least 0, got {n_updates}')
     if precision not in ('float32','bfloat16'):
         raise ValueError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
     if stop_on is not None and evaluate is None:
@@ -217,10 +236,11 @@ def _check_options(precision, device, stop_on, evaluate):
                       "use precision='float32'")
 
 # %% ../../nbs/agents/22_fit.ipynb #d134312b
-def _describe_run(agent, dataset, seed, precision):
+def _describe_run(agent, dataset, n_updates, seed, precision):
     "What a run is, for its checkpoint: a resumed run has to agree."
+    start = _hash_arrays(agent.arrays()) if agent.n_updates else ''
     return dict(agent=type(agent).__name__, config=asdict(agent.config), agent_seed=agent.seed, seed=seed,
-                n_windows=len(dataset), precision=precision)
+                n_updates=n_updates, precision=precision, start=start) | dataset._digests()
 
 def _begin_run(agent, dataset, checkpoint, run, best):
     "Prepare an agent for a data set, put it where a checkpoint left it, and return the log so far."
@@ -233,7 +253,16 @@ def _begin_run(agent, dataset, checkpoint, run, best):
         _pretrain_critic(agent, dataset, agent.config.pretrain, run['seed'])
     return []
 
+# %% ../../nbs/agents/22_fit.ipynb #d8fcce2b
 def _every(x, n_updates): return x if x>=1 else max(int(x*n_updates), 1)
+
+class _Clock:
+    "True once so many seconds have passed since it was last true."
+    def __init__(self, seconds): self.seconds,self.last = seconds,time.monotonic()
+    def due(self):
+        if time.monotonic()-self.last<self.seconds: return False
+        self.last = time.monotonic()
+        return True
 
 def _remaining(agent, dataset, n_updates, seed, best):
     "The batches of a run that its agent has not seen; none where the run has stopped early."
@@ -245,6 +274,13 @@ def _update(agent, batch, precision):
     "One update in a precision."
     with torch.autocast(agent.device.type, torch.bfloat16, enabled=precision=='bfloat16'):
         return agent.update(batch.to(agent.device, torch.float32))
+
+def _checked(agent, dataset, batch, row, seed, due):
+    "Losses of an update, checked; on a GPU, which would have to be waited for, only where they are due."
+    if not due and agent.device.type!='cpu': return row
+    n,size = agent.n_updates,agent.config.batch_size
+    rows = partial(_batch_rows, dataset, size, seed, n-1)
+    return _check_losses(row, f'update {n}', partial(_find_cause, dataset, batch, rows))
 
 def _end_run(agent, best, log, log_file, checkpoint, run, keep):
     "Restore the best weights, write the log, and remove the checkpoint or keep a last one."
@@ -260,7 +296,7 @@ def fit(
     n_updates:int, # updates in all, those of a resumed run included
     seed:int=0, # random seed of the order of batches
     checkpoint:str|Path|None=None, # file to resume from and save to
-    save_every:float=2000, # updates between checkpoints; below 1: fraction of all updates
+    save_every:float=60., # seconds between checkpoints; 0: after every update
     log_every:int=50, # updates between rows of the log
     evaluate=None, # function agent -> dict, added to the log every `evaluate_every` updates
     evaluate_every:float=1000, # updates between calls of `evaluate`; below 1: fraction of all updates
@@ -273,22 +309,22 @@ def fit(
     keep_checkpoint:bool=False, # False: remove `checkpoint` at the end; True: leave it there, complete
 )->list: # log: a dict a row, with the number of updates and what `update` or `evaluate` returned
     "Train an agent on the batches of a data set."
-    _check_options(precision, agent.device, stop_on, evaluate)
-    run,best = _describe_run(agent, dataset, seed, precision),_Best(stop_on, patience)
+    _check_options(n_updates, precision, agent.device, stop_on, evaluate)
+    run = _describe_run(agent, dataset, n_updates, seed, precision) if checkpoint else dict(seed=seed)
+    best,clock = _Best(stop_on, patience),_Clock(save_every)
     log = _begin_run(agent, dataset, checkpoint, run, best)
-    add,size = partial(_add_row, log, _board(tensorboard)),agent.config.batch_size
+    add = partial(_add_row, log, _board(tensorboard))
     with _hold_interrupt() as noted, progress(None, desc or type(agent).__name__, n_updates, 'update') as bar:
         bar.update(agent.n_updates)
         for batch in _remaining(agent, dataset, n_updates, seed, best):
             row,n = _update(agent, batch, precision),agent.n_updates
             due,asked = (n%_every(x, n_updates)==0 or n==n_updates for x in (log_every, evaluate_every))
-            if due or agent.device.type=='cpu': # on a GPU this would wait for every update
-                row = _check_losses(row, n, partial(_find_cause, dataset, batch, seed, size, n))
+            row = _checked(agent, dataset, batch, row, seed, due)
             bar.update()
             if due: add(n, row, bar)
             if evaluate and asked: add(n, evaluate(agent))
             enough = evaluate and asked and best.look(agent, log[-1])
-            if checkpoint and (noted or n%_every(save_every, n_updates)==0):
+            if checkpoint and (noted or clock.due()):
                 _save_checkpoint(agent, checkpoint, run, log, best.memory)
             if noted: raise KeyboardInterrupt(f'stopped after update {n} of {n_updates}')
             if enough: break

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 import torch
 from .bc import BehaviourCloning
+from .config import _check_range
 from .item_agent import ItemConfig
 
 # %% auto #0
@@ -20,9 +21,8 @@ class IQLConfig(ItemConfig):
     max_weight:float=20. # largest weight of a choice, before weights are divided by their mean
     def __post_init__(self):
         super().__post_init__()
-        if self.beta<0 or not self.max_weight>0:
-            raise ValueError('beta must not be negative and max_weight must be positive, '
-                             f'got {self.beta} and {self.max_weight}')
+        _check_range(self, '[0,inf)', 'beta')
+        _check_range(self, '(0,inf]', 'max_weight')
 
 # %% ../../nbs/agents/27b_iql.ipynb #1eb990e5
 class IQL(BehaviourCloning):

@@ -6,11 +6,11 @@
 from __future__ import annotations
 import math
 from copy import deepcopy
-from dataclasses import dataclass
 from typing import NamedTuple
 import numpy as np
 import torch
-from .agent import Agent, _check_config
+from .agent import Agent
+from .config import ItemConfig
 from .nets import _use_encoder, soft_update, step
 from .sequence_nets import (_CrossEntropy, _HistoryEncoder, _ItemCritic, _ItemPolicy,
                                         _sampled_cross_entropy)
@@ -21,55 +21,7 @@ from ..io import patch
 from ..vectors import mask_scores
 
 # %% auto #0
-__all__ = ['ItemConfig', 'ItemAgent']
-
-# %% ../../nbs/agents/27_item_agent.ipynb #166bd0a2
-@dataclass(frozen=True)
-class ItemConfig:
-    "Configuration that all agents over items share."
-    frame_size:int=50 # L, items of a history that are read
-    embed_dim:int=64 # D, dimension of an item's vector
-    hidden:int=64 # H, width of the encoder
-    encoder:str='transformer' # or 'gru'
-    n_blocks:int=2 # blocks of the transformer, or layers of the GRU
-    heads:int=2 # attention heads of the transformer
-    vectors:str='tuned' # item vectors: 'tuned', 'given' (fixed), or 'learned' from random ones
-    dropout:float=0.2 # fraction of features that is dropped in training, in [0,1)
-    item_dropout:float=0.1 # fraction of the items of a history that is hidden in training, in [0,1)
-    critic:str='own' # encoder of the critic: 'own', 'shared', 'detached', or 'none'
-    gamma:float=0.9 # discount, in [0,1); 0.9 looks about ten items ahead
-    lam:float=0.9 # lambda of the returns that Q is fitted to, in [0,1]; 0: one step, 1: the whole piece
-    expectile:float=0.5 # in (0,1): at 0.5 V is the mean of Q, near 1 the largest Q of what people chose
-    tau:float=0.02 # fraction of the trained weights mixed into the targets
-    actor_lr:float=3e-3 # largest step size of the actor (AdamW); a cosine takes it to a twentieth
-    critic_lr:float=3e-3 # the same of the critic
-    weight_decay:float=0. # decoupled weight decay (Loshchilov and Hutter 2019)
-    batch_size:int=0 # B, pieces an update; 0: 8 for logs of up to 250,000 ratings, else 16
-    epochs:int=5 # passes over the log, where `learn` is given no number of updates
-    n_sampled:int=512 # items drawn for the softmax; 0: all of them, chunk by chunk
-    ties:bool=False # shuffle ratings of one second in training
-    taste:float=0. # weight in the scores of the personal reward, in standard deviations of rewards
-    means:float=0. # weight in the scores of an item's mean reward, in the same unit
-    end_is_terminal:bool=True # a user's last rating has no future; False: bootstrap through it
-    target_clip:float|None=None # largest absolute value of a target of Q; None: no limit
-    pretrain = 0 # of window agents
-    def __post_init__(self): _check_item_config(self)
-
-# %% ../../nbs/agents/27_item_agent.ipynb #728447f4
-def _check_item_config(c):
-    "Raise a `ValueError` for values that no agent over items can have."
-    _check_config(c, optional=('batch_size',))
-    choices = dict(encoder=('transformer','gru'), vectors=('tuned','given','learned'),
-                   critic=('own','shared','detached','none'))
-    for name,known in choices.items():
-        value = getattr(c, name)
-        if value not in known: raise ValueError(f'{name} must be one of {known}, got {value!r}')
-    if not 0<c.expectile<1: raise ValueError(f'expectile must lie in (0,1), got {c.expectile}')
-    if not 0<=c.lam<=1: raise ValueError(f'lam must lie in [0,1], got {c.lam}')
-    for name in ('gamma','dropout','item_dropout'):
-        if not 0<=getattr(c, name)<1: raise ValueError(f'{name} must lie in [0,1), got {getattr(c, name)}')
-    for name in ('n_sampled','taste','means','epochs','batch_size'):
-        if getattr(c, name)<0: raise ValueError(f'{name} must not be negative, got {getattr(c, name)}')
+__all__ = ['ItemAgent']
 
 # %% ../../nbs/agents/27_item_agent.ipynb #e0f33c7d
 class ItemAgent(Agent, abstract=True):
@@ -84,7 +36,11 @@ class ItemAgent(Agent, abstract=True):
 
     def use_items(self, matrix, counts=None, mean=None, scale=(0.,1.)):
         "Take a catalogue, the mean rewards [N] of its items, and mean and deviation of all rewards."
-        if self.actor is not None and len(matrix)==len(self.item_table): return # a run that goes on
+        known = self.item_table.matrix
+        if self.actor is not None and matrix.shape==known.shape and matrix.to(known).equal(known): return
+        if self.n_updates:
+            raise ValueError(f'the agent has learnt {len(known)} items, and these {len(matrix)} are others; '
+                             'keep to its catalogue and vectors, or train a new agent')
         super().use_items(matrix, counts)
         self._build(torch.zeros(len(matrix)) if mean is None else mean, scale)
 
@@ -121,6 +77,7 @@ def prepare(self:ItemAgent,
     if dataset.vectors.dim!=self.config.embed_dim and self.config.vectors!='learned':
         raise ValueError(f'the agent reads vectors of dimension {self.config.embed_dim}, these have '
                          f'{dataset.vectors.dim}')
+    dataset._pieces(self.config.frame_size, 0, 0) # an error where there is no sequence
     n_items,matrix = dataset.n_items,dataset.matrix.float()
     if self.config.vectors=='learned': matrix = torch.zeros(n_items, self.config.embed_dim)
     item,reward = dataset._ratings()
@@ -130,8 +87,6 @@ def prepare(self:ItemAgent,
     self.use_items(matrix, torch.from_numpy(counts), torch.from_numpy(above).float(), scale)
     self.rewards = dataset.rewards
     self.critic_every = 2 if _is_large(dataset) and not self.needs_critic else 1
-    if len(self.item_table)!=n_items:
-        raise ValueError(f'the agent knows {len(self.item_table)} items, the data set has {n_items}')
 
 @patch
 def batches(self:ItemAgent, dataset, seed, start):
@@ -164,7 +119,8 @@ def state(self:ItemAgent,
     "States of users from the items that they chose."
     if self.actor is None:
         raise ValueError('the agent knows no items; call `prepare` with a data set, or train it with `fit`')
-    return _History(items.long().to(self.device), rewards.to(self.device, torch.float32))
+    items = self.item_table.find(items.long(), -1)
+    return _History(items.to(self.device), rewards.to(self.device, torch.float32))
 
 @patch
 def act(self:ItemAgent,
@@ -205,7 +161,8 @@ def q_items(self:ItemAgent,
     items:torch.Tensor, # [B,k] indices
 )->torch.Tensor: # [B,k]
     "Values of some items in each state."
-    with torch.no_grad(): return self.critic.of(self._features(state), items.to(self.device)).mean(0)
+    items = self.item_table.find(items.to(self.device))
+    with torch.no_grad(): return self.critic.of(self._features(state), items).mean(0)
 
 @patch
 def q(self:ItemAgent,
@@ -235,7 +192,7 @@ def policy_q(self:ItemAgent,
 
 def _blocks(state, size=512):
     "Some users at a time."
-    return (_History(*(x[i:i+size] for x in state)) for i in range(0, len(state.items), size))
+    return (_History(*(x[i:i+size] for x in state)) for i in range(0, max(len(state.items), 1), size))
 
 # %% ../../nbs/agents/27_item_agent.ipynb #046e4f95
 @patch

@@ -6,6 +6,7 @@
 from __future__ import annotations
 from dataclasses import dataclass
 from .bc import BehaviourCloning
+from .config import _check_range
 from .item_agent import ItemConfig
 
 # %% auto #0
@@ -20,7 +21,7 @@ class RewardWeightedConfig(ItemConfig):
     means:float=0.5 # weight of an item's mean reward
     def __post_init__(self):
         super().__post_init__()
-        if self.beta<0: raise ValueError(f'beta must not be negative, got {self.beta}')
+        _check_range(self, '[0,inf)', 'beta')
 
 # %% ../../nbs/agents/27e_reward_weighted.ipynb #b8b2c1f0
 class RewardWeighted(BehaviourCloning):

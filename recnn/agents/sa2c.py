@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 import torch
 from .bc import BehaviourCloning
+from .config import _check_range
 from .item_agent import ItemConfig
 from ..data.sequences import SequenceBatch
 
@@ -23,7 +24,7 @@ class _SQNConfig(ItemConfig):
     q_weight:float=0.3 # weight of the Q head's loss, in variances of rewards (Xin et al. 2020: 1, not scaled)
     def __post_init__(self):
         super().__post_init__()
-        if self.q_weight<0: raise ValueError(f'q_weight must not be negative, got {self.q_weight}')
+        _check_range(self, '[0,inf)', 'q_weight')
 
 # %% ../../nbs/agents/27i_sa2c.ipynb #4a5babec
 class SQN(BehaviourCloning):
@@ -61,16 +62,15 @@ class SA2CConfig(_SQNConfig):
     n_negatives:int=10 # items drawn for each choice (Xin et al. 2021)
     negative_reward:float=0. # r_n, reward of an item that was not chosen (Xin et al. 2021)
     negative:float=0.1 # weight of their mean loss; the sum of Xin et al. 2021 is a weight of `n_negatives`
-    alpha:float=1. # weight of the advantage beside 1, in means of its size; 0: SNQN, inf would be the paper
+    alpha:float=1. # weight of the advantage beside 1, in means of its size; 0: SNQN; a large one is the paper
     warm:float=0.25 # fraction of a run before the weights begin, in [0,1]
     max_weight:float=10. # largest weight of a choice, before weights are divided by their mean
     def __post_init__(self):
         super().__post_init__()
-        if self.n_negatives<1: raise ValueError(f'n_negatives must be at least 1, got {self.n_negatives}')
-        if self.negative<0 or self.alpha<0:
-            raise ValueError(f'negative and alpha must not be negative, got {self.negative} and {self.alpha}')
-        if not 0<=self.warm<=1: raise ValueError(f'warm must lie in [0,1], got {self.warm}')
-        if not self.max_weight>0: raise ValueError(f'max_weight must be positive, got {self.max_weight}')
+        _check_range(self, '[1,inf)', 'n_negatives')
+        _check_range(self, '[0,inf)', 'negative', 'alpha')
+        _check_range(self, '[0,1]', 'warm')
+        _check_range(self, '(0,inf]', 'max_weight')
 
 # %% ../../nbs/agents/27i_sa2c.ipynb #46b8deea
 class SA2C(SQN):

@@ -16,6 +16,8 @@ from .nets import _use_encoder
 __all__ = []
 
 # %% ../../nbs/agents/20c_sequence_nets.ipynb #95ffdeb0
+def _branch(x): return torch.compiler.is_compiling() or x.any() # an exported graph has no branches
+
 def _alibi(
     none:torch.Tensor, # [B,L] bool, True for padding
     heads:int, # attention heads
@@ -25,7 +27,7 @@ def _alibi(
     distance = place[:,None]-place
     slope = 2.**(-8*torch.arange(1, heads+1, device=none.device)/heads)
     bias = (-distance*slope[:,None,None]).masked_fill(distance<0, -torch.inf)[None]
-    if not none.any(): return bias
+    if not _branch(none): return bias
     return bias.masked_fill(none[:,None,None] & (distance!=0), -torch.inf)
 
 # %% ../../nbs/agents/20c_sequence_nets.ipynb #f14823ba
@@ -67,7 +69,8 @@ class _HistoryEncoder(nn.Module):
 
     def look_up(self, items): # [B,L] -> [B,L,D], zeros for padding
         x = F.embedding(items.clamp(min=0), self.items)
-        return x.masked_fill((items<0)[...,None], 0.) if (items<0).any() else x
+        none = items<0
+        return x.masked_fill(none[...,None], 0.) if _branch(none) else x
 
     def forward(self, items, rewards, generator=None): # [B,L], [B,L] -> [B,L,H]
         x = self.look_up(items)*math.sqrt(self.items.shape[1])

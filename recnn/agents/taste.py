@@ -13,6 +13,7 @@ __all__ = []
 # %% ../../nbs/agents/20d_taste.ipynb #7746e5d2
 class _Taste(nn.Module):
     "Rewards that a person's own past rewards predict."
+    linear = staticmethod(torch.linalg.solve) # solver of a symmetric, positive definite system
     def __init__(self,
         vectors:torch.Tensor, # [N,D] given vectors of the items
         mean:torch.Tensor, # [N] mean reward of each item above the mean of all, shrunken to 0
@@ -33,7 +34,7 @@ class _Taste(nn.Module):
         level = rest.sum(1)/((~none).sum(1)+self.prior)
         rest = (rest-level[:,None]).masked_fill(none, 0.)
         gram = e@e.transpose(1,2) + self.ridge*torch.eye(items.shape[1], device=items.device)
-        return level,(e.transpose(1,2)@torch.linalg.solve(gram, rest[...,None]))[...,0]
+        return level,(e.transpose(1,2)@self.linear(gram, rest[...,None]))[...,0]
 
     def personal(self, items, rewards): # [B,N]: what neither the item nor the person explains
         return self.solve(items, rewards)[1]@self.vectors.T

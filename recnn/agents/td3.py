@@ -6,7 +6,8 @@
 from __future__ import annotations
 from dataclasses import dataclass
 import torch
-from .agent import Agent, AgentConfig, move_targets
+from .agent import Agent, move_targets
+from .config import AgentConfig, _check_range
 from .nets import step
 
 # %% auto #0
@@ -23,10 +24,8 @@ class TD3Config(AgentConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.policy_noise<0 or self.noise_clip<0:
-            raise ValueError('policy_noise and noise_clip must not be negative, '
-                             f'got {self.policy_noise} and {self.noise_clip}')
-        if self.policy_delay<1: raise ValueError(f'policy_delay must be at least 1, got {self.policy_delay}')
+        _check_range(self, '[0,inf)', 'policy_noise', 'noise_clip')
+        _check_range(self, '[1,inf)', 'policy_delay')
 
 # %% ../../nbs/agents/25_td3.ipynb #14642e4f
 class TD3(Agent):
@@ -38,7 +37,8 @@ class TD3(Agent):
         c = self.config
         action = self.actor_target(batch.next_state)
         noise = torch.randn(action.shape, generator=self.generator, device=self.device)*c.policy_noise
-        action = self.actor_target.project(action + noise.clamp(-c.noise_clip, c.noise_clip)) # change 1
+        noise = noise.clamp(-c.noise_clip, c.noise_clip)*self.unit
+        action = self.actor_target.project(action+noise) # change 1
         return self.bellman(batch, self.critic_target(batch.next_state, action).amin(0)) # change 2
 
     def update_critic(self, batch):

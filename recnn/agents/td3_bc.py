@@ -5,6 +5,7 @@
 # %% ../../nbs/agents/26_td3_bc.ipynb #39cbe59d
 from __future__ import annotations
 from dataclasses import dataclass
+from .config import _check_range
 from .nets import step
 from .td3 import TD3, TD3Config
 
@@ -18,7 +19,7 @@ class TD3BCConfig(TD3Config):
     alpha:float=0.1 # weight of Q; 0 is behaviour cloning. The paper has 2.5 for continuous control
     def __post_init__(self):
         super().__post_init__()
-        if self.alpha<0: raise ValueError(f'alpha must not be negative, got {self.alpha}')
+        _check_range(self, '[0,inf)', 'alpha')
 
 # %% ../../nbs/agents/26_td3_bc.ipynb #5dd00e25
 class TD3BC(TD3):
@@ -28,5 +29,6 @@ class TD3BC(TD3):
         action = self.actor(batch.state)
         q = self.critic.first(batch.state, action)
         weight = self.config.alpha/q.abs().mean().detach().clamp(min=1e-8)
-        loss = -weight*q.mean() + (action-batch.action).square().mean()
+        distance = ((action-batch.action)/self.unit).square().mean()
+        loss = -weight*q.mean() + distance
         return dict(actor_loss=step(self.actor_optimizer, loss))

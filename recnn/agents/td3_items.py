@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 import torch
 from .bc import BehaviourCloning
+from .config import _check_range
 from .item_agent import ItemConfig
 
 # %% auto #0
@@ -20,7 +21,7 @@ class TD3ItemsConfig(ItemConfig):
     lam:float=0. # one step: the target policy is not that of the log
     def __post_init__(self):
         super().__post_init__()
-        if self.alpha<0: raise ValueError(f'alpha must not be negative, got {self.alpha}')
+        _check_range(self, '[0,inf)', 'alpha')
 
 def _draw_items(logits, generator):
     "One item [B] for each row of scores [B,N], drawn from their softmax."

@@ -8,6 +8,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 import torch
 from .bc import BehaviourCloning
+from .config import _check_range
 from .item_agent import ItemAgent, ItemConfig
 from .sequence_nets import _CrossEntropy
 from ..data.sequences import SequenceBatch
@@ -21,11 +22,12 @@ class TopKConfig(ItemConfig):
     "REINFORCE for pages of K items."
     page:int=10 # K, items shown at once; 1 is plain REINFORCE
     max_ratio:float=10. # c, largest importance weight
+    warm:float=0.25 # fraction of a run in which both policies clone the log, in [0,1]
     def __post_init__(self):
         super().__post_init__()
-        if self.page<1 or not self.max_ratio>0:
-            raise ValueError('page must be at least 1 and max_ratio positive, '
-                             f'got {self.page} and {self.max_ratio}')
+        _check_range(self, '[1,inf)', 'page')
+        _check_range(self, '(0,inf]', 'max_ratio')
+        _check_range(self, '[0,1]', 'warm')
 
 # %% ../../nbs/agents/27d_top_k.ipynb #e20a6ff7
 def _off_policy_weight(
@@ -50,15 +52,24 @@ class TopKReinforce(BehaviourCloning):
         self.behaviour = deepcopy(self.actor)
         self.behaviour_optimizer = self.adam(self.behaviour.parameters(), self.config.actor_lr)
 
-    def log_prob(self, batch, actor): # [n] of the items that were chosen
-        proto = actor(batch.items[:,:-1], batch.rewards[:,:-1], self.generator)[batch.steps]
+    def log_prob(self, batch, actor, generator=None): # [n] of the items that were chosen
+        proto = actor(batch.items[:,:-1], batch.rewards[:,:-1], generator)[batch.steps]
         return -_CrossEntropy.apply(proto, actor.encoder.items, actor.bias, batch.item, 64)
+
+    def update_behaviour(self, batch): # eq. 5, with weights of its own
+        loss = -self.log_prob(batch, self.behaviour, self.generator).mean()
+        return self.move(self.behaviour_optimizer, self.config.actor_lr, loss)
 
     def update_actor(self, batch):
         c,batch = self.config,SequenceBatch.of(batch)
-        log_pi,log_beta = self.log_prob(batch, self.actor),self.log_prob(batch, self.behaviour)
-        w = _off_policy_weight(log_pi.detach(), log_beta.detach(), c.page, c.max_ratio)
-        with torch.no_grad(): returns = self.targets(batch)[1]
-        loss = -(w*returns/returns.abs().mean().clamp(min=1e-8)*log_pi).mean()
-        beta_loss = self.move(self.behaviour_optimizer, c.actor_lr, -log_beta.mean())
-        return dict(actor_loss=self.move(self.actor_optimizer, c.actor_lr, loss), beta_loss=beta_loss)
+        logs = dict(beta_loss=self.update_behaviour(batch))
+        if self.n_updates<c.warm*(self.planned or 0):
+            self.actor.load_state_dict(self.behaviour.state_dict())
+            return logs|dict(actor_loss=logs['beta_loss'], ratio=torch.ones(()))
+        with torch.no_grad(): # nothing is dropped where the policies are compared
+            log_pi,log_beta = (self.log_prob(batch, x) for x in (self.actor,self.behaviour))
+            w,returns = _off_policy_weight(log_pi, log_beta, c.page, c.max_ratio),self.targets(batch)[1]
+            w = w*returns/returns.abs().mean().clamp(min=1e-8)
+        loss = -(w*self.log_prob(batch, self.actor, self.generator)).mean()
+        logs['ratio'] = (log_pi-log_beta).exp().mean()
+        return logs|dict(actor_loss=self.move(self.actor_optimizer, c.actor_lr, loss))

@@ -120,10 +120,11 @@ def _settings(cls, words):
 def _log_arguments(parser):
     "Arguments of every command that reads a log."
     add = parser.add_argument_group('the log').add_argument
-    add('--ratings', metavar='LOG', help='CSV or Parquet file with user, item and, if there are any, '
-        'rating and time; or a MovieLens data set: a name such as ml-1m, a folder, or a file such as u.data '
+    add('--ratings', metavar='LOG', help='file with user, item and, if there are any, rating and time: CSV '
+        'with any separator, JSON, Parquet, Excel, SQLite (FILE#TABLE for one of several); or a MovieLens '
+        'data set: a folder, a file such as u.data, or a name such as ml-1m, which is downloaded '
         '(default: the bundled MovieLens sample)')
-    add('--items', metavar='FILE', help='item table, CSV or Parquet, with an id and, if there is one, '
+    add('--items', metavar='FILE', help='item table in one of these forms, with an id and, if there is one, '
         'a title; further columns become texts or categories')
     add('--columns', nargs='+', metavar='NAME=COLUMN', help='what your files call user, item, rating, '
         'timestamp and title: user=customer,item=sku,rating=,timestamp=bought_at '
@@ -142,9 +143,14 @@ def _log_arguments(parser):
 # %% ../../nbs/app/42a_arguments.ipynb #c3fa6c1f
 def _is_movielens(source):
     "True for a folder, a file of an old MovieLens format, or a name that is no file."
+    from recnn.data.formats import _open_text, _split_name
     from recnn.data.movielens import MOVIELENS
-    path = Path(source)
-    if path.exists(): return path.is_dir() or path.suffix in ('.data','.dat')
+    path = _split_name(source)[0]
+    if path.is_dir(): return True
+    if path.exists():
+        if path.suffix not in ('.data','.dat'): return False
+        try: return not _open_text(path, whole=False).headed
+        except ValueError: return True # `read_movielens` names the file
     if source in MOVIELENS: return True
     raise FileNotFoundError(f'{source}: no such file or folder, nor a data set among {", ".join(MOVIELENS)}')
 
@@ -155,18 +161,17 @@ def _read_log(args):
     from recnn.data.movielens import read_movielens
     columns,split = _columns(args.columns),dict(valid=args.valid, test=args.test, seed=args.seed)
     options = dict(rewards=args.rewards, low=args.low, duplicates=args.duplicates)|split
-    if 'title' in columns and not args.items:
+    movielens = args.ratings is not None and _is_movielens(args.ratings)
+    if 'title' in columns and not args.items and not (movielens and Path(args.ratings).is_dir()):
         raise ValueError('--columns title=...: only --items holds titles')
-    if args.ratings is not None and not _is_movielens(args.ratings):
-        return read_log(args.ratings, columns, args.items, **options)
-    if set(columns)-{'title'}:
-        raise ValueError('--columns: MovieLens and the sample have columns of their own')
-    plain = args.items is None and (args.low,args.duplicates)==(0,'refuse')
-    if args.ratings and plain: return read_movielens(args.ratings, rewards=args.rewards, **split)
-    if plain and args.rewards is None: return load_sample().split_users(**split)
-    log = read_movielens(args.ratings, rewards=(0,1)) if args.ratings else load_sample()
-    items = log.items if args.items is None else args.items
-    return replace(read_log(log.ratings(), columns, items, **options), source=log.source)
+    if movielens: return read_movielens(args.ratings, columns=columns, items=args.items, **options)
+    if args.ratings is not None: return read_log(args.ratings, columns, args.items, **options)
+    if set(columns)-{'title'}: raise ValueError('--columns: the sample has columns of its own')
+    sample = load_sample()
+    if not args.items and options==dict(rewards=None, low=0, duplicates='refuse')|split:
+        return sample.split_users(**split)
+    log = read_log(sample.ratings(), columns, args.items or sample.items, **options)
+    return replace(log, source=sample.source)
 
 # %% ../../nbs/app/42a_arguments.ipynb #a0b1a48e
 _ADVICE = [ # advice for Python, as a regular expression -> advice for the command line
@@ -174,18 +179,23 @@ _ADVICE = [ # advice for Python, as a regular expression -> advice for the comma
     (r"pass rewards=\{'click': 0\.2, \.\.\.\} to `read_log`", 'say --rewards click:0.2,...'),
     (r'pass low=\.\.\.', 'say --low ...'),
     (r'pass duplicates="drop" or "keep"', 'say --duplicates drop or --duplicates keep'),
-    (r'rewards=\(shift, scale\) for \(rating-shift\)', '--rewards SHIFT,SCALE for (rating-SHIFT)'),
+    (r'rewards=\(shift, scale\) for \(rating-shift\)\*scale',
+     '--rewards SHIFT,SCALE for (rating-SHIFT)*SCALE'),
     (r"name their column, or pass rewards='implicit'", 'say --columns rating=..., or --rewards implicit'),
-    (r"rewards='implicit'", '--rewards implicit'),
     (r"rewards=('\w+'|[(\[{].*?[)\]}]) could", r'--rewards \1 could'),
+    (r"rewards='(stars|implicit)'", r'--rewards \1'),
+    (r', so leave columns=\{\.\.\.\} out', ', so leave --columns out'),
     (r'; rewards names \[(.*)\]', r'; --rewards names \1'),
     (r'^valid and test must', '--valid and --test must'),
     (r'frame_size=(\d+)', r'--frame-size \1'), (r'\bframe_size\b', '--frame-size'),
     (r'\bpad=True', '--pad'),
     (r'with the same rewards$', 'with the same --rewards'),
     (r'pass log=\.\.\., or history=\.\.\.', 'say --data FILE, or --ratings FILE'),
-    (r'pass history=\.\.\.', 'say --ratings FILE'),
-    (r", or pass leaks='keep'", ''),
+    (r'pass log=\.\.\.', 'say --data FILE'), (r'pass history=\.\.\.', 'say --ratings FILE'),
+    (r"pass unknown='skip'", 'say --unknown skip'), (r'pass repeats=True', 'say --repeats'),
+    (r"pass leaks='keep'", 'say --leaks'),
+    (r'split (the users|them) with (log\.)?split_users(\(valid=.*fractions)?',
+     'prepare the log with a larger --valid and --test'),
     (r"import it first, or pass model='(.*)'", r'say --agent \1'),
     (r'lower actor_lr or critic_lr, bound the actions, or set target_clip',
      'or --set a lower actor_lr or critic_lr, bound=sphere or target_clip=100'),

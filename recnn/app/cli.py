@@ -4,15 +4,18 @@
 
 # %% ../../nbs/app/42_cli.ipynb #0b6b691a
 from __future__ import annotations
-import os, sys, time, warnings
+import os, signal, sys, threading, time, warnings
 from contextlib import contextmanager
 from pathlib import Path
 from .. import __version__
 from .arguments import (_advise, _at_least, _log_arguments, _Parser, _read_log, _table_path)
-from .steps import (
+from .outputs import (_check_place, _keep_log, _keep_model, _keep_others, _keep_table, _plain,
+                               _write_table)
+from recnn.app.steps import (
     _BASELINES, _classes_argument, _compare, _data_argument, _device_argument, _embed, _embed_arguments,
-    _evaluate, _evaluate_arguments, _fit, _list_length, _open_log, _prepare, _prepare_arguments,
-    _print_log, _train, _train_arguments, _training_arguments, _windows, _write_table)
+    _evaluate, _evaluate_arguments, _fit, _force_argument, _list_length, _open_log, _prepare,
+    _prepare_arguments, _print_log, _repeats_argument, _train, _train_arguments, _training_arguments,
+    _windows)
 
 # %% auto #0
 __all__ = ['main']
@@ -30,7 +33,9 @@ def _recommend_arguments(parser):
                         help='ids or titles that nobody is recommended')
     parser.add_argument('--only', nargs='+', metavar='ITEM', help='ids or titles to choose from')
     parser.add_argument('--out', type=_table_path, metavar='FILE', help='write the lists to CSV or Parquet')
-    for add in (_classes_argument, _device_argument): add(parser)
+    parser.add_argument('--unknown', choices=['refuse','skip'], help='items of --ratings that the catalogue '
+                        'lacks (default: skip in exports of Letterboxd and IMDb, else refuse)')
+    for add in (_repeats_argument, _classes_argument, _device_argument, _force_argument): add(parser)
 
 # %% ../../nbs/app/42_cli.ipynb #ec9be86e
 def _user_ids(words, log):
@@ -57,7 +62,9 @@ def _liked(model, items, rewards, k=10):
 
 def _two_columns(heading, left, right, width=44):
     "Titles beside recommended titles, as text."
-    cut = lambda s: s if len(s)<=width else s[:width-1]+'…'
+    def cut(text):
+        text = _plain(text).replace('\n', ' ')
+        return text if len(text)<=width else text[:width-1]+'…'
     left = [*map(cut, left), *['']*len(right)]
     lines = [f'{l:<{width}}   {i:2}. {cut(title)}' for i,(l,title) in enumerate(zip(left, right), 1)]
     return '\n'.join([f'{heading:<{width}}   recommended', *lines])
@@ -71,20 +78,40 @@ def _recommend(args):
         raise ValueError('say either --ratings FILE for somebody new, or --data FILE for users of a log')
     if args.data and bool(args.users)==args.all: raise ValueError('say --users ID ... or --all with --data')
     for name in args.agent: find_model(name)
+    if args.out: _keep_table(args.out, ('user_id','rank','item_id','title','score'), args.force)
     log = _open_log(args.data) if args.data else None
     model = load(args.model, log, args.device)
     lists = {flag: _item_ids(model, getattr(args, flag), f'--{flag}') for flag in ('exclude','only')}
     if args.data: asked = dict(users=None if args.all else _user_ids(args.users, log))
-    else: asked = dict(history=args.ratings)
-    shown = model.recommend(k=args.k, **asked, **lists)
+    else: asked = dict(history=args.ratings, unknown=args.unknown)
+    shown = model.recommend(k=args.k, repeats=args.repeats, **asked, **lists)
     if args.out: _write_table(shown, args.out)
     n = shown.user_id.nunique()
     if args.ratings and n==1:
-        h = model.read_history(args.ratings)
+        h = model.read_history(args.ratings, args.unknown)
         print(_two_columns(*_liked(model, h.item.tolist(), h.reward.tolist(), args.k), shown.title.tolist()))
-    elif len(shown)<=200: print(shown.to_string(index=False, float_format='{:.3f}'.format))
+    elif len(shown)<=200: print(_plain(shown.to_string(index=False, float_format='{:.3f}'.format)))
     if args.out: print(f'{args.out}: {len(shown):,} rows for {n:,} users')
     elif len(shown)>200: print(f'{len(shown):,} rows for {n:,} users; write them with --out FILE.csv')
+
+# %% ../../nbs/app/42_cli.ipynb #775fd439
+def _export_arguments(parser):
+    parser.add_argument('--model', required=True, metavar='MODEL', help='model of `recnn train`')
+    parser.add_argument('--out', default='model.onnx', metavar='FILE',
+                        help='ONNX file (default: %(default)s)')
+    for add in (_classes_argument, _force_argument): add(parser)
+
+def _export(args):
+    "Write a model as one ONNX file."
+    from recnn.app.models import find_model
+    from recnn.app.onnx import OnnxRecommender
+    from recnn.app.recommender import load
+    for name in args.agent: find_model(name)
+    model = load(args.model)
+    same = lambda path: OnnxRecommender(path).name==model.model.name
+    _keep_others(args.out, f'the model {model.name}', same, args.force)
+    model.export(args.out)
+    print(f'{args.out}: {model.name}, {Path(args.out).stat().st_size/1e6:.1f} MB')
 
 # %% ../../nbs/app/42_cli.ipynb #044b18ca
 def _demo_arguments(parser):
@@ -129,13 +156,15 @@ def _demo(args):
     print('1/5  ratings to a log')
     log = _read_log(args)
     _print_log(log.source, log, args)
-    log.write(out/'data.hdf5')
+    _check_place(Path(args.report)/'index.html')
+    log.write(_keep_log(out/'data.hdf5', log, args.force))
+    models = {name: _keep_model(out/f'{name}.safetensors', find_model(name), log, args.force)
+              for name in ('ddpg','td3',DEFAULT)}
     print('2/5  items to vectors')
     vectors = _make_vectors(log.part('train'), args.dim, args.seed, args.device)
     vectors.save(out/'vectors.safetensors')
     print(f'{out}/vectors.safetensors: {len(vectors):,} items, dimension {vectors.dim}\n3/5  training')
-    trained = [_fit(find_model(name), log, vectors, out/f'{name}.safetensors', args)
-               for name in ('ddpg','td3',DEFAULT)]
+    trained = [_fit(find_model(name), log, vectors, place, args) for name,place in models.items()]
     print('4/5  evaluation')
     baselines = [fit(b, log, seed=args.seed) for b in _BASELINES]
     args.part,args.k,args.judges,args.out = 'test',_list_length(log),True,out/'ranking.csv'
@@ -155,7 +184,8 @@ _COMMANDS = dict( # name -> its arguments, its function, its help
     embed=(_embed_arguments, _embed, 'write vectors of the items of a log'),
     train=(_train_arguments, _train, 'train an agent or fit a baseline'),
     evaluate=(_evaluate_arguments, _evaluate, 'compare models with baselines on held-out users'),
-    recommend=(_recommend_arguments, _recommend, 'recommend items to somebody new, or to users of a log'))
+    recommend=(_recommend_arguments, _recommend, 'recommend items to somebody new, or to users of a log'),
+    export=(_export_arguments, _export, 'write a model as an ONNX file, which recommends without torch'))
 
 def _make_parser():
     "Arguments of all commands."
@@ -175,7 +205,7 @@ def _short_warnings():
     "Print each of the library's warnings once, in one line."
     said = set()
     def show(message, *rest, **more):
-        if str(message) not in said: print(f'recnn: note: {_advise(str(message))}', file=sys.stderr)
+        if str(message) not in said: print(f'recnn: note: {_plain(_advise(str(message)))}', file=sys.stderr)
         said.add(str(message))
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
@@ -185,20 +215,32 @@ def _short_warnings():
 
 def _fail(text, status=2):
     "Print an error in one line; its exit status."
-    print(f'recnn: {" ".join(text.split())}', file=sys.stderr)
+    print(f'recnn: {" ".join(_plain(text).split())}', file=sys.stderr)
     return status
+
+# %% ../../nbs/app/42_cli.ipynb #21514d1e
+@contextmanager
+def _ends_gently():
+    "Let SIGTERM end a command as Ctrl-C does."
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    def stop(number, frame): raise KeyboardInterrupt('ended by SIGTERM')
+    old = signal.signal(signal.SIGTERM, stop)
+    try: yield
+    finally: signal.signal(signal.SIGTERM, old)
 
 # %% ../../nbs/app/42_cli.ipynb #4d87264d
 _ERRORS = ValueError,KeyError,OSError,ImportError,FloatingPointError,NotImplementedError
 
 def main(
     words:list|None=None, # arguments; those of the process when absent
-)->int: # exit status: 0 done, 2 wrong input, 130 stopped with Ctrl-C
+)->int: # exit status: 0 done, 2 wrong input, 130 stopped by Ctrl-C or SIGTERM
     "Run one command of `recnn`."
     args = None
     try:
         args = _make_parser().parse_args(words)
-        with _short_warnings(): args.func(args)
+        with _ends_gently(), _short_warnings(): args.func(args)
     except KeyboardInterrupt as e:
         text = 'finished files are whole, and the same command resumes a training that was stopped'
         return _fail(f'{str(e) or "stopped"}; {text}', 130)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 import pkgutil, sys
 from importlib import import_module
+from pathlib import Path
 from ..agents.model import Model, registry
 
 # %% auto #0
@@ -52,3 +53,18 @@ def _class_of(path, meta):
     if meta['model'] in registry(): return registry()[meta['model']]
     raise ValueError(f"{path}: holds a {meta['model']}, whose class is not part of recnn; "
                      f"import it first, or pass model='{meta['cls']}'")
+
+# %% ../../nbs/app/40b_models.ipynb #cb000121
+def _file(path):
+    "The file of a model: `path` itself, or model.safetensors in that folder."
+    path = Path(path)
+    return path if path.suffix=='.safetensors' else path/'model.safetensors'
+
+def _by_name(models):
+    "Recommenders by name; a second one of a name gets a number."
+    named = {}
+    for m in models:
+        name,n = m.name,2
+        while name in named: name,n = f'{m.name} ({n})',n+1
+        named[name] = m
+    return named

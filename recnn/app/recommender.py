@@ -5,22 +5,24 @@
 # %% ../../nbs/app/40_recommender.ipynb #b3805324
 from __future__ import annotations
 import hashlib, warnings
-from dataclasses import asdict, dataclass, field
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 import numpy as np
 import torch
+from ..agents.fit import fit as train
 from ..agents.model import Model
-from .models import DEFAULT, _class_of, find_model # noqa: F401 (`recnn.app.recommender.DEFAULT`)
-from .titles import find_titles
+from .histories import _find_items, _read_history
+from .models import DEFAULT, _by_name, _class_of, _file, find_model # noqa: F401 (DEFAULT)
+from .titles import _differ
 from ..data.log import Log, Rewards, load_sample
-from ..data.tables import COLUMNS, _ids, _numbers, _times, _find_columns, _read_table
 from ..data.windows import Dataset
-from ..evaluation.queries import Queries, _seen, _states, hold_out_users
-from ..evaluation.ranking import measure, rank_table
+from ..evaluation.queries import Queries, _model_scores, _seen, _states, hold_out_users
+from ..evaluation.ranking import _lists, measure, rank_table
 from ..io import patch, read_arrays, write_arrays
-from ..vectors import ItemVectors, mask_scores, top_k
+from ..vectors import ItemVectors
 
 # %% auto #0
 __all__ = ['Recommender', 'fit', 'load', 'evaluate']
@@ -65,6 +67,23 @@ def _make_vectors(log, dim, seed, device):
     from recnn.items.merge import embed_items
     return embed_items(log, dim=dim, seed=seed, device=device)
 
+def _vectors_of(log, vectors):
+    "Vectors of a log's items in their order; the few items that have none get the mean of the others."
+    ids = log.item_ids
+    there = np.isin(ids, vectors.ids) if ids.dtype.kind==vectors.ids.dtype.kind else np.zeros(len(ids), bool)
+    if 2*there.sum()<=len(ids): return vectors # `Dataset` refuses them
+    known = vectors.align(ids[there])
+    other = _differ(known.ids, [log.titles[i] for i in np.flatnonzero(there)], known.titles)
+    if other: raise ValueError('the vectors are of other items: id {0} is {1!r} in the log and {2!r} in the '
+                               'vectors; embed the items of this log'.format(*other))
+    if there.all(): return vectors
+    matrix = known.matrix.mean(0).repeat(len(ids), 1)
+    matrix[torch.from_numpy(there)] = known.matrix
+    missing = ids[~there].tolist()
+    warnings.warn(f'{len(missing):,} of {len(ids):,} items have no vector, such as id {missing[0]}; they get '
+                  'the mean of the others')
+    return ItemVectors(ids, matrix, log.titles)
+
 def _reward_range(log, learn):
     "Smallest, mean and largest reward; the mean is that of the users who are learnt from."
     low,high,mean = float(log.reward.min()),float(log.reward.max()),float(learn.reward.mean(dtype='float64'))
@@ -73,7 +92,7 @@ def _reward_range(log, learn):
 
 # %% ../../nbs/app/40_recommender.ipynb #9a36c874
 def fit(
-    which='default', # name of a model, 'module:Class', or a class
+    which='default', # name of a model, 'module:Class', a class, or a `Recommender` to train further
     log:Log|None=None, # log to learn from; the bundled sample when absent
     vectors:ItemVectors|None=None, # of the log's items; `embed_items` makes what a model needs when absent
     users:str='train', # users to learn from: 'train', or 'all' once the model has been chosen
@@ -86,9 +105,11 @@ def fit(
 )->Recommender:
     "Fit an agent or a baseline on the training users of a log."
     if users not in ('train','all'): raise ValueError(f"users must be 'train' or 'all', got {users!r}")
+    if isinstance(which, Recommender): return _fit_longer(which, log, users, pad, seed, device, **options)
     cls,log = find_model(which),load_sample() if log is None else log
     learn = log.part('train') if users=='train' else log
-    if vectors is None and cls.needs_vectors: vectors = _make_vectors(learn, dim, seed, device)
+    if vectors is not None: vectors = _vectors_of(log, vectors)
+    elif cls.needs_vectors: vectors = _make_vectors(learn, dim, seed, device)
     if frame_size is None and not cls.whole_histories: frame_size = log.frame_size
     frame_size = frame_size or cls.frame_size
     dataset = Dataset(learn, vectors, frame_size, pad or cls.whole_histories, device)
@@ -100,29 +121,57 @@ def fit(
     return Recommender(model, log.item_ids, log.titles, log.rewards, frame_size, _reward_range(log, learn),
                        _user_keys(learn, trained), vectors, log.source, log)
 
+# %% ../../nbs/app/40_recommender.ipynb #c40c0011
+def _check_log(r, log):
+    "Raise a `ValueError` if a log has other items or rewards than a recommender."
+    if not np.array_equal(log.item_ids, r.item_ids):
+        raise ValueError(f'{r.name} knows {len(r.item_ids):,} items, and other items than the '
+                         f'{log.n_items:,} of the log; use the log that it was fitted on')
+    other = _differ(r.item_ids, r.titles, log.titles)
+    if other: raise ValueError(f'{r.name} knows other items than the log: id {other[0]} is {other[1]!r}, '
+                               f'not {other[2]!r}; use the log that it was fitted on')
+    if r.rewards!=log.rewards:
+        raise ValueError(f'{r.name} was trained on other rewards ({r.rewards}) than those of the log '
+                         f'({log.rewards}); read the log with the same rewards')
+
+# %% ../../nbs/app/40_recommender.ipynb #61835291
+def _fit_longer(r, log, users, pad, seed, device, updates=None, fit_options=None):
+    "A recommender whose agent was trained by further updates."
+    if not r.model.default_updates:
+        raise ValueError(f'{r.name} is not trained step by step; fit it again: fit({r.model.name!r}, log)')
+    log = r.log if log is None else log
+    if log is None: raise ValueError('the model was loaded without a log; pass log=...')
+    _check_log(r, log)
+    learn,agent = log.part('train') if users=='train' else log,deepcopy(r.model)
+    dataset = Dataset(learn, r.vectors, r.frame_size, pad or agent.whole_histories, device)
+    n = agent.n_updates+(agent._default_updates(dataset) if updates is None else updates)
+    agent.history = r.history+train(agent, dataset, n, seed, **(fit_options or {}))
+    keys = np.union1d(r.trained_users, _user_keys(learn, np.flatnonzero(np.diff(learn.bounds))))
+    return replace(r, model=agent, trained_users=keys, source=log.source, log=log)
+
 # %% ../../nbs/app/40_recommender.ipynb #ef1285b0
 @patch
 def queries(
     self:Recommender, # its frame size and catalogue count
     users=None, # ids of users of the log; all of them when absent
     log:Log|None=None, # log that holds these users; the one that was learnt from when absent
+    repeats:bool=False, # items that a user has seen may be recommended
 )->Queries:
     "Everything that users of a log have rated, as questions."
     log = log if log is not None else self.log
     if log is None:
         raise ValueError('the model was loaded without a log; pass log=..., or history=... for somebody new')
-    if not np.array_equal(log.item_ids, self.item_ids):
-        raise ValueError(f'the log has other items ({log.n_items:,}) than the model '
-                         f'({len(self.item_ids):,}); use the log that the model was fitted on')
+    _check_log(self, log)
     place = log.users() if users is None else _find_users(log, users)
-    return self._ask(log, log.bounds[place], log.bounds[place+1], log.user_ids[place])
+    return self._ask(log, log.bounds[place], log.bounds[place+1], log.user_ids[place], repeats)
 
 @patch
-def _ask(self:Recommender, rows, begin, end, user_id):
+def _ask(self:Recommender, rows, begin, end, user_id, repeats):
     "Questions of users whose `item` and `reward` are rows `begin` to `end`."
     items,rewards = _states(rows, end, self.frame_size, begin)
     nobody = torch.full((len(user_id),), -1)
-    return Queries(items, rewards, nobody, _seen(rows, begin, end), user_id, n_items=len(self.item_ids))
+    seen = _seen(rows, begin, end)
+    return Queries(items, rewards, nobody, seen, user_id, repeats=repeats, n_items=len(self.item_ids))
 
 # %% ../../nbs/app/40_recommender.ipynb #ffa5ae62
 def _find_users(log, users):
@@ -146,76 +195,43 @@ def find_items(
     source:str='items', # file name for errors
 )->np.ndarray: # indices
     "Indices of items by the log's own ids, or by title; an unknown one is a `KeyError`."
-    ids = np.atleast_1d(np.asarray(items))
-    text = self.item_ids.dtype.kind=='U'
-    if not text and ids.dtype.kind not in 'iu': return find_titles(ids.tolist(), self.titles, source)
-    ids = ids.astype(str) if text else ids
-    place = np.searchsorted(self.item_ids, ids).clip(max=len(self.item_ids)-1)
-    wrong = self.item_ids[place]!=ids
-    if text and wrong.any(): place[wrong] = find_titles(ids[wrong].tolist(), self.titles, source)
-    elif wrong.any():
-        raise KeyError(f'{source}: no item has the id {ids[wrong][0]}; the model knows '
-                       f'{len(self.item_ids):,} items, such as {self.item_ids[0]}')
-    return place
-
-# %% ../../nbs/app/40_recommender.ipynb #ee8e450a
-@patch
-def _history_rewards(self:Recommender, frame, name):
-    "Rewards of a history [R], checked against the scale of the model."
-    low,mean,high = self.reward_range
-    if self.rewards.implicit: return np.ones(len(frame))
-    if 'rating' not in frame: return np.full(len(frame), mean)
-    events,rating = self.rewards.events is not None,frame.rating
-    if not events: rating = _numbers(rating, 'rating', name, False)
-    reward = self.rewards(rating).astype('float64')
-    wrong = (reward<low-1e-6)|(reward>high+1e-6)
-    if not wrong.any(): return reward
-    row,ends = int(wrong.argmax()),sorted(self.rewards.rating([low,high]).tolist())
-    raise ValueError(f'{name}, row {row+1}: the rating {frame.rating[row]} lies outside the scale that the '
-                     f'model was trained on, {ends[0]:g} to {ends[1]:g}; convert the ratings to it')
+    return _find_items(self, items, source)
 
 # %% ../../nbs/app/40_recommender.ipynb #846796fa
 @patch
 def read_history(
     self:Recommender, # its items and reward scale count
-    history, # CSV, Parquet or table: item_id or title; rating, timestamp and user_id if there are any
+    history, # file or table: item_id or title; year, rating, timestamp and user_id if there are any
+    unknown:str|None=None, # items that the catalogue lacks: 'refuse', 'skip', or None: 'skip' for exports
 )->pd.DataFrame: # user_id, item (index), reward, time; ordered by user, then time
-    "Read the ratings of people who are not in the log."
-    import pandas as pd
-    frame,name = _read_table(history)
-    if len(frame)==0: raise ValueError(f'{name}: no ratings; write one item a row')
-    wanted = COLUMNS|dict(title=('title','Title','name'))
-    found,heads = _find_columns(frame.columns, wanted, None, name, tuple(wanted)),list(frame.columns)
-    frame = frame[list(found)].rename(columns=found).reset_index(drop=True)
-    if 'item_id' in frame: item = self.find_items(_ids(frame.item_id, 'item_id', name), name)
-    elif 'title' in frame: item = find_titles(frame.title.tolist(), self.titles, name)
-    else:
-        raise KeyError(f'{name}: no column for the item; it needs item_id or title, the table has {heads}')
-    user = _ids(frame.user_id, 'user_id', name) if 'user_id' in frame else 'new'
-    out = pd.DataFrame(dict(user_id=user, item=item, reward=self._history_rewards(frame, name)))
-    out['time'] = _times(frame, name)
-    return out.sort_values(['user_id','time'], kind='stable', ignore_index=True)
+    "Read the ratings of people who are not in the log, also as Letterboxd and IMDb export them."
+    return _read_history(self, history, unknown)
 
 # %% ../../nbs/app/40_recommender.ipynb #f8253310
 @patch
-def _new_queries(self:Recommender, history):
+def _new_queries(self:Recommender, history, repeats):
     "Questions of people whose ratings `read_history` has read."
     user = history.user_id.to_numpy()
     begin = np.flatnonzero(np.r_[True, user[1:]!=user[:-1]])
     rows = SimpleNamespace(item=history.item.to_numpy(), reward=history.reward.to_numpy())
-    return self._ask(rows, begin, np.r_[begin[1:], len(user)], user[begin])
+    return self._ask(rows, begin, np.r_[begin[1:], len(user)], user[begin], repeats)
 
 # %% ../../nbs/app/40_recommender.ipynb #d1b2b330
 def _best(model, queries, k, exclude, only):
-    "The best items [U,k] of some users and their scores [U,k]."
-    scores = mask_scores(model.scores(queries), queries.seen, exclude, only)
-    left = (scores>-torch.inf).sum(1)
-    if left.min()<k:
-        user = queries.user_id[[int(left.argmin())]].tolist()[0]
-        n_left,n_items = int(left.min()),scores.shape[1]
-        raise ValueError(f'k={k}, but user {user!r} has only {n_left} of {n_items} items left to recommend')
-    best = top_k(scores, k)
-    return best,scores.gather(1, best)
+    "The best items [U,k] of some users, -1 where fewer are left, and their scores [U,k]."
+    scores = _model_scores(model, queries)
+    best = _lists(scores, k, queries.hidden, exclude, only)
+    return best,scores.gather(1, best.clamp(min=0))
+
+def _tell_short(k, users, left, n_items):
+    "Warn of users who have fewer than `k` items left; nobody has any: a `ValueError`."
+    short = np.flatnonzero(left<k)
+    if len(short)==0: return
+    first,n = short[left[short].argmin()],left[short].min()
+    text = f'k={k}, but user {users[first:first+1].tolist()[0]!r} has only {n} of {n_items} items left'
+    if left.max()==0: raise ValueError(f'{text} to recommend; allow more items, or pass repeats=True')
+    more = f'; lists of {len(short):,} users are shorter' if len(short)>1 else ''
+    warnings.warn(f'{text} to recommend{more}')
 
 # %% ../../nbs/app/40_recommender.ipynb #dde70d6a
 @patch
@@ -227,25 +243,25 @@ def recommend(
     exclude=None, # ids or titles of items that nobody is recommended
     only=None, # ids or titles of the items to choose from
     log:Log|None=None, # log that holds the users; the one that was learnt from when absent
+    repeats:bool=False, # items that a user has rated may be recommended again
+    unknown:str|None=None, # items of a history that the catalogue lacks, as in `read_history`
 )->pd.DataFrame: # user_id, rank (from 1), item_id, title, score; best first
-    "The best `k` items that each user has not rated."
+    "The best `k` items that each user has not rated; fewer where fewer are left."
     import pandas as pd
     if k<1: raise ValueError(f'k must be at least 1, got {k}')
     if users is not None and history is not None: raise ValueError('pass users or history, not both')
-    asked = self.queries(users, log) if history is None else self._new_queries(self.read_history(history))
+    if history is None: asked = self.queries(users, log, repeats)
+    else: asked = self._new_queries(self.read_history(history, unknown), repeats)
     lists = dict(exclude=exclude, only=only)
     lists = {name: None if x is None else self.find_items(x, name) for name,x in lists.items()}
     blocks = [_best(self.model, q, k, **lists) for q in asked.blocks(256)]
-    best,score = (torch.cat(x).cpu().numpy().ravel() for x in zip(*blocks))
-    user,rank = np.repeat(asked.user_id, k),np.tile(np.arange(1, k+1), len(asked))
-    title = np.array(self.titles, object)[best]
-    return pd.DataFrame(dict(user_id=user, rank=rank, item_id=self.item_ids[best], title=title, score=score))
-
-# %% ../../nbs/app/40_recommender.ipynb #b5e3ff3c
-def _file(path):
-    "The file of a model: `path` itself, or model.safetensors in that folder."
-    path = Path(path)
-    return path if path.suffix=='.safetensors' else path/'model.safetensors'
+    best,score = (torch.cat(x).cpu().numpy() for x in zip(*blocks))
+    there = best>=0
+    _tell_short(k, asked.user_id, there.sum(1), len(self.item_ids))
+    row,column = np.nonzero(there)
+    best,title = best[there],np.array(self.titles, object)[best[there]]
+    return pd.DataFrame(dict(user_id=asked.user_id[row], rank=column+1, item_id=self.item_ids[best],
+                             title=title, score=score[there]))
 
 # %% ../../nbs/app/40_recommender.ipynb #af99ea50
 @patch
@@ -266,6 +282,16 @@ def save(
                  frame_size=self.frame_size, reward_range=numbers, source=self.source,
                  versions=dict(recnn=__version__, torch=torch.__version__))
 
+# %% ../../nbs/app/40_recommender.ipynb #818f1abf
+@patch
+def export(
+    self:Recommender, # an agent over items or windows, popularity, item-kNN or EASE
+    path:str|Path, # file, by custom with the ending .onnx
+)->None:
+    "Write the model for `OnnxRecommender`, which needs no torch, and for other languages."
+    from recnn.app.onnx import _export_onnx
+    _export_onnx(self, path)
+
 # %% ../../nbs/app/40_recommender.ipynb #d1eb29b6
 def load(
     path:str|Path, # folder or file as from `Recommender.save`
@@ -277,8 +303,8 @@ def load(
     path = _file(path)
     remedy = 'write it with `recnn train`, or fit(...).save(...)'
     arrays,meta = read_arrays(path, 'recommender', remedy=remedy)
+    cls = _class_of(path, dict(model='', cls='')|meta) if model is None else find_model(model)
     try:
-        cls = _class_of(path, meta) if model is None else find_model(model)
         inner = {k[6:]: v for k,v in arrays.items() if k.startswith('model.')}
         ids = np.array(meta['item_ids'])
         matrix = inner.get('item_table.matrix', arrays.get('vectors'))
@@ -287,31 +313,19 @@ def load(
         return Recommender(cls.restore(meta['settings'], inner, device), ids, meta['titles'],
                            Rewards(**meta['rewards']), meta['frame_size'], tuple(meta['reward_range']), users,
                            vectors, meta['source'], log)
-    except (KeyError, TypeError, RuntimeError) as e:
+    except (KeyError, TypeError, ValueError, RuntimeError) as e:
         raise ValueError(f'{path}: a broken recommender ({e!r}); train it again') from e
 
 # %% ../../nbs/app/40_recommender.ipynb #3eed847b
-def _check_fit(r, log, asked, leaks):
+def _check_fit(r, log, keys, asked, leaks):
     "Raise a `ValueError` if a recommender does not belong to a log, or knows the users who are asked."
-    if not np.array_equal(r.item_ids, log.item_ids):
-        raise ValueError(f'{r.name} knows other items than the log; '
-                         'evaluate it on the log that it was fitted on')
-    if r.rewards!=log.rewards:
-        raise ValueError(f'{r.name} was trained on other rewards ({r.rewards}) than those of the log '
-                         f'({log.rewards}); read the log with the same rewards')
-    known = np.isin(asked, r.trained_users) # keys of users
+    _check_log(r, log)
+    known = np.isin(asked, r.trained_users)
     if leaks=='refuse' and known.any():
         raise ValueError(f'{r.name} was trained on {known.sum():,} of the {len(known):,} users who are '
                          "asked; evaluate it with the split that it was trained with, or pass leaks='keep'")
-
-def _named(models):
-    "Recommenders by name; a second one of a name gets a number."
-    named = {}
-    for m in models:
-        name,n = m.name,2
-        while name in named: name,n = f'{m.name} ({n})',n+1
-        named[name] = m
-    return named
+    if not np.isin(r.trained_users, keys).any():
+        warnings.warn(f'{r.name} was trained on {r.source}, and none of its users is in this log')
 
 # %% ../../nbs/app/40_recommender.ipynb #de9c71e0
 def evaluate(
@@ -321,13 +335,15 @@ def evaluate(
     part:str='test', # users to ask: 'valid' to choose, 'test' to report
     leaks:str='refuse', # models that were trained on the users who are asked: 'refuse', or 'keep'
     seed:int=0, # random seed of models that are fitted
+    repeats:bool=False, # items that a user has seen are ranked too: music, groceries
 )->pd.DataFrame: # a row a model; the protocol in `attrs`
     "Ranking and diversity of several models on the last item of each held-out user, among all items."
     log = load_sample() if log is None else log
-    keys,protocol,fitted = _user_keys(log, log.users(part)),hold_out_users(log),[]
+    keys = [_user_keys(log, u[np.diff(log.bounds)[u]>0]) for u in (log.users(), log.users(part))]
+    protocol,fitted = hold_out_users(log, repeats=repeats),[]
     for m in models if isinstance(models, (list,tuple)) else [models]:
         fitted.append(m if isinstance(m, Recommender) else fit(m, log, seed=seed))
-        _check_fit(fitted[-1], log, keys, leaks)
+        _check_fit(fitted[-1], log, *keys, leaks)
     asked = {T: protocol.queries(part, T, pad=True) for T in {r.frame_size for r in fitted}}
-    rankings = {name: measure(r.model, asked[r.frame_size], k) for name,r in _named(fitted).items()}
-    return rank_table(rankings, next(iter(rankings.values())), k)
+    rankings = {name: measure(r.model, asked[r.frame_size], k) for name,r in _by_name(fitted).items()}
+    return rank_table(rankings, asked[fitted[0].frame_size], k)

@@ -8,7 +8,8 @@ import os
 from pathlib import Path
 from .arguments import (_advise, _at_least, _device, _log_arguments, _read_log, _settings,
                                  _table_path)
-from ..io import atomic_write
+from .outputs import (_check_place, _keep_log, _keep_model, _keep_table, _keep_vectors, _plain,
+                               _write_table)
 
 # %% auto #0
 __all__ = []
@@ -19,6 +20,13 @@ def _seed_argument(parser):
 
 def _frame_argument(parser):
     parser.add_argument('--frame-size', type=_at_least(1), metavar='T', help='items in a state (default: 10)')
+
+def _force_argument(parser):
+    parser.add_argument('--force', action='store_true', help='replace files that came from other inputs')
+
+def _repeats_argument(parser):
+    parser.add_argument('--repeats', action='store_true',
+                        help='items that a user has had may come again: music, groceries')
 
 def _data_argument(parser, required=True):
     parser.add_argument('--data', metavar='FILE', required=required, help='log of `recnn prepare`')
@@ -39,8 +47,7 @@ def _prepare_arguments(parser):
     parser.add_argument('--out', default='data.hdf5', metavar='FILE', help='HDF5 file (default: %(default)s)')
     parser.add_argument('--layout', choices=['log','static'], default='log', help='log: one row a rating; '
                         'static: one row a window, for tools that read no log (default: %(default)s)')
-    _frame_argument(parser)
-    _seed_argument(parser)
+    for add in (_frame_argument, _seed_argument, _force_argument): add(parser)
 
 def _prepare(args):
     "Write the file of a log."
@@ -50,6 +57,7 @@ def _prepare(args):
     log = _read_log(args)
     _print_log(log.source, log, args)
     T = args.frame_size or log.frame_size or 10
+    _keep_log(args.out, log, args.force)
     if args.layout=='static': write_static(Dataset(log, None, T), args.out)
     else: log.write(args.out)
     print(f'{args.out}: {Path(args.out).stat().st_size/1e3:,.0f} kB')
@@ -71,7 +79,7 @@ def _embed_arguments(parser):
                         help='safetensors file (default: %(default)s)')
     parser.add_argument('--text-model', metavar='NAME',
                         help='BERT-type text encoder, name or folder (default: the packaged MiniLM)')
-    for add in (_dim_argument, _device_argument, _seed_argument): add(parser)
+    for add in (_dim_argument, _device_argument, _seed_argument, _force_argument): add(parser)
 
 def _embed(args):
     "Write the vectors of a log's items."
@@ -79,6 +87,7 @@ def _embed(args):
     from recnn.items.merge import embed_items
     from recnn.items.text import embed_texts
     log,options = _open_log(args.data).part('train'),dict(model=args.text_model, device=args.device)
+    _keep_vectors(args.out, log, args.force)
     most = min(64, len(np.unique(log.item))-1)
     if args.vectors=='text': vectors = embed_texts(log, args.dim or most, **options)
     else: vectors = embed_items(log, args.dim, seed=args.seed, **options)
@@ -91,7 +100,8 @@ def _training_arguments(parser):
     parser.add_argument('--updates', type=_at_least(1), metavar='N',
                         help='updates of an agent (default: by the algorithm and the log)')
     parser.add_argument('--pad', action='store_true', help='learn from users with fewer than T+1 ratings too')
-    for add in (_frame_argument, _dim_argument, _device_argument, _seed_argument): add(parser)
+    arguments = _frame_argument,_dim_argument,_device_argument,_seed_argument,_force_argument
+    for add in arguments: add(parser)
 
 def _train_arguments(parser):
     _data_argument(parser)
@@ -103,6 +113,7 @@ def _train_arguments(parser):
                         help='vectors of `recnn embed` (default: made first, where the model needs them)')
     parser.add_argument('--set', nargs='+', metavar='NAME=VALUE',
                         help='options of the model, such as gamma=0.5')
+    parser.add_argument('--start', metavar='MODEL', help='train this agent further, by --updates more')
     _training_arguments(parser)
 
 # %% ../../nbs/app/42b_steps.ipynb #b4bdb31f
@@ -110,12 +121,6 @@ def _beside(out, ending):
     "A file beside a model."
     out = Path(out).absolute()
     return out.with_name((out.stem if out.suffix=='.safetensors' else out.name)+ending)
-
-def _check_place(out):
-    "Raise a `ValueError` where a model cannot be written."
-    out = Path(out)
-    if out.suffix!='.safetensors' and out.is_file():
-        raise ValueError(f'--out {out}: is a file; name a folder, or a file that ends in .safetensors')
 
 def _list_length(log, most=10):
     "Items that every user can be recommended, at most `most`."
@@ -134,8 +139,8 @@ def _watch(cls, log, vectors, args, most=500):
         if len(part): return Watch(part, _list_length(few))
 
 # %% ../../nbs/app/42b_steps.ipynb #082009b6
-def _fit(cls, log, vectors, out, args, words=None):
-    "A trained model, written to `out`."
+def _fit(cls, log, vectors, out, args, words=None, start=None):
+    "A trained model, written to `out`; `start`: a recommender to train further."
     from recnn.app.recommender import fit
     options,checkpoint = _settings(cls, words),_beside(out, '.checkpoint')
     if cls.default_updates: # trained step by step
@@ -143,30 +148,45 @@ def _fit(cls, log, vectors, out, args, words=None):
         watch = _watch(cls, log, vectors, args)
         if watch: print(f'{cls.label}: watched on {len(watch.queries)} validation users')
         options['fit_options'] = dict(
-            checkpoint=checkpoint, keep_checkpoint=True, save_every=.1, desc=cls.label,
+            checkpoint=checkpoint, keep_checkpoint=True, desc=cls.label,
             log_file=_beside(out, '-log.csv'), evaluate=watch, evaluate_every=.05)
-    model = fit(cls, log, vectors, frame_size=args.frame_size, pad=args.pad, seed=args.seed,
+    model = fit(start or cls, log, vectors, frame_size=args.frame_size, pad=args.pad, seed=args.seed,
                 device=args.device, **options)
     model.save(out)
     checkpoint.unlink(missing_ok=True)
     print(f'{out}: {model}')
     return model
 
+# %% ../../nbs/app/42b_steps.ipynb #1a9d818b
+def _start(args, log):
+    "The model to train further and its class, or None and the class that is named."
+    from recnn.app.models import find_model
+    from recnn.app.recommender import load
+    if not args.start: return None,find_model(args.agent)
+    given = dict(agent=args.agent!='default', set=args.set, vectors=args.vectors, dim=args.dim,
+                 frame_size=args.frame_size)
+    for flag,value in given.items():
+        flag = flag.replace('_', '-')
+        if value: raise ValueError(f'--{flag} cannot be changed with --start; the model keeps its own')
+    start = load(args.start, log, args.device)
+    args.frame_size = start.frame_size
+    return start,type(start.model)
+
 def _train(args):
     "Train a model and save it."
-    from recnn.app.models import find_model
     from recnn.app.recommender import _make_vectors
     from recnn.vectors import ItemVectors
-    cls,log = find_model(args.agent),_open_log(args.data)
+    log = _open_log(args.data)
+    start,cls = _start(args, log)
     _print_log(args.data, log, args)
-    _check_place(args.out)
+    _keep_model(args.out, cls, log, args.force)
     _settings(cls, args.set)
     if args.updates and not cls.default_updates:
         raise ValueError(f'--updates: {cls.name} is not trained step by step')
-    vectors = ItemVectors.load(args.vectors) if args.vectors else None
+    vectors = ItemVectors.load(args.vectors) if args.vectors else start and start.vectors
     if vectors is None and cls.needs_vectors:
         vectors = _make_vectors(log.part('train'), args.dim, args.seed, args.device)
-    _fit(cls, log, vectors, args.out, args, args.set)
+    _fit(cls, log, vectors, args.out, args, args.set, start)
 
 # %% ../../nbs/app/42b_steps.ipynb #bd71b9f1
 _BASELINES = 'random','popularity','item_knn','sequential_knn'
@@ -184,10 +204,13 @@ def _evaluate_arguments(parser):
                         help='held-out users to ask (default: %(default)s)')
     parser.add_argument('--k', type=_at_least(1), default=10,
                         help='length of the lists (default: %(default)s)')
+    parser.add_argument('--leaks', action='store_true',
+                        help='evaluate models that were trained on the users who are asked, too')
     parser.add_argument('--judges', action='store_true', help='ask all judges: realism, off-policy value and '
                         'sessions with learned users too (minutes)')
     parser.add_argument('--out', type=_table_path, metavar='FILE', help='write the ranking to CSV or Parquet')
-    for add in (_classes_argument, _device_argument, _seed_argument): add(parser)
+    arguments = _repeats_argument,_classes_argument,_device_argument,_seed_argument,_force_argument
+    for add in arguments: add(parser)
 
 # %% ../../nbs/app/42b_steps.ipynb #0b8ffdff
 def _load(path, log, args):
@@ -205,14 +228,8 @@ def _print_table(title, table):
     import pandas as pd
     options = {'display.width': 220, 'display.max_columns': 20, 'display.max_colwidth': 60,
                'display.float_format': '{:.3f}'.format}
-    with pd.option_context(*(x for pair in options.items() for x in pair)): print(f'\n{title}\n{table}')
-
-def _write_table(table, path):
-    "Write a table to a CSV or Parquet file, whole or not at all."
-    import polars as pl
-    column = lambda x: x.to_numpy() if x.dtype.kind in 'iuf' else x.to_list()
-    out = pl.DataFrame({c: column(table[c]) for c in table})
-    with atomic_write(path) as part: (out.write_csv if Path(path).suffix=='.csv' else out.write_parquet)(part)
+    with pd.option_context(*(x for pair in options.items() for x in pair)):
+        print(_plain(f'\n{title}\n{table}'))
 
 # %% ../../nbs/app/42b_steps.ipynb #81c5a96e
 def _windows(log, model, part, most=60):
@@ -260,10 +277,14 @@ def _tell_judges(models, log, args):
 # %% ../../nbs/app/42b_steps.ipynb #9d840610
 def _compare(models, log, args):
     "Tables of models on the held-out users, printed."
-    from recnn.app.recommender import _named, evaluate
-    ranking,models = evaluate(models, log, args.k, args.part),_named(models)
+    from recnn.app.models import _by_name
+    from recnn.app.recommender import evaluate
+    leaks = 'keep' if getattr(args, 'leaks', False) else 'refuse'
+    ranking = evaluate(models, log, args.k, args.part, leaks, repeats=getattr(args, 'repeats', False))
+    models = _by_name(models)
     _print_table(f"{ranking.attrs['protocol'].capitalize()}; s.e.: standard error", ranking)
-    if args.out: _write_table(ranking.rename_axis('model').reset_index(), args.out)
+    ranking_file = ranking.rename_axis('model').reset_index()
+    if args.out: _write_table(ranking_file, _keep_table(args.out, list(ranking_file), args.force))
     agents = {n: m for n,m in models.items() if m.model.critic is not None}
     values = _tell_values(agents, log, args.part) if agents else None
     judged = _tell_judges(models, log, args) if args.judges else None
@@ -273,6 +294,7 @@ def _evaluate(args):
     "Compare models with baselines."
     from recnn.app.models import find_model
     from recnn.app.recommender import fit
+    if args.out: _check_place(args.out)
     log = _open_log(args.data)
     for name in args.agent: find_model(name) # defines the class, so that its files can be read
     models = [_load(path, log, args) for path in [*args.models,*args.model] if path not in _BASELINES]

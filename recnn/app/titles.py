@@ -4,40 +4,273 @@
 
 # %% ../../nbs/app/40a_titles.ipynb #f36f8eda
 from __future__ import annotations
-import difflib
+import re, unicodedata, warnings
+from functools import lru_cache
+from types import SimpleNamespace
 import numpy as np
 
 # %% auto #0
 __all__ = ['find_titles']
 
 # %% ../../nbs/app/40a_titles.ipynb #e4dfbd5e
+_LETTERS = dict(ø='o', æ='ae', œ='oe', ł='l', đ='d', ð='d', þ='th', ı='i') | {'&': ' and ', '+': ' plus '}
+_LETTERS = str.maketrans(_LETTERS | dict.fromkeys("'’‘`´ʻ", ''))
+_NUMBERS = 'zero one two three four five six seven eight nine ten eleven twelve'.split()
+_ROMAN = 'i ii iii iv v vi vii viii ix x xi xii xiii xiv xv xvi xvii xviii xix xx'.split()
+_SAME = dict(mister='mr', doctor='dr', versus='vs', saint='st')
+_SAME |= {w: str(n) for n,w in enumerate(_NUMBERS)} | {w: str(n) for n,w in enumerate(_ROMAN, 1)}
+_PARTS = {'part','episode','chapter','vol','volume'}
+
+@lru_cache(64)
+def _words(text):
+    "Words of a title: lower case, no accents, numbers as digits."
+    text = unicodedata.normalize('NFKD', text.casefold().translate(_LETTERS))
+    text = ''.join(c for c in text if not unicodedata.combining(c))
+    words,out = re.findall(r'[^\W_]+', re.sub(r'(?<=\d),(?=\d{3})', '', text)),[]
+    for before,word in zip(['',*words], words):
+        letter = (word=='i' and before not in _PARTS) or (word in ('v','x') and not before)
+        word = word if letter else _SAME.get(word, word)
+        if word.isdecimal() and before in _PARTS: out.pop()
+        out.append(word)
+    return out
+
+# %% ../../nbs/app/40a_titles.ipynb #b49a0003
+_ARTICLES = 'the|a|an|le|la|les|un|une|der|das|ein|eine|el|los|las|il|lo|gli'
+_BEHIND = re.compile(rf"^(.+), ({_ARTICLES}|l'|die|i|os|as|o|de|den|det|en|et|het)$", re.I)
+_LEADING = re.compile(rf"^(?:(?:{_ARTICLES}|tha|teh|hte)\s+|l['’])(?=\w)", re.I) # 'Die Hard' keeps its 'die'
+_YEAR = re.compile(r'^(.*\S)\s*[(\[](\d{4})(?:[-–]\d{0,4})?[)\]]$')
+_BARE_YEAR = re.compile(r'^(.*\w)[\s,]+((?:18|19|20)\d\d)$')
+_BRACKET = re.compile(r'^(.*\S)\s*\(((?:[^()]|\([^()]*\))*)\)$')
+_ALSO = re.compile(r'^(?:a\.?k\.?a\.?|originally)\s+', re.I)
+_CUT = re.compile(r'\s*:\s+(?:or\s+)?|\s+-\s+|,?\s+or:?\s+(?=[A-Z])')
+_LETTER = re.compile(r'[^\W\d]')
+_ACRONYM = re.compile(r'^((?:[A-Z]\.){2,})\s+(.+)$')
+_OWNER = re.compile(r"^(?:[A-Z][\w.]*\s+){1,2}[A-Z]\w*'s?\s+(?=\w+\s+\W?\w*\s*\w+)")
+
+def _split_year(title, pattern=_YEAR):
+    "A title without its year, and the year or None."
+    found = pattern.match(title)
+    return (found[1],int(found[2])) if found else (title,None)
+
+def _front(name):
+    "A title with its article in front."
+    found = _BEHIND.match(name)
+    if not found: return name
+    return found[2]+('' if found[2].endswith("'") else ' ')+found[1]
+
+def _names(name):
+    "A title without brackets, and the other titles that stand in brackets behind it."
+    others = []
+    while found := _BRACKET.match(name):
+        name = found[1]
+        others.append(_front(_ALSO.sub('', found[2])))
+    return _front(name),others
+
+# %% ../../nbs/app/40a_titles.ipynb #b49a0006
+_TITLE,_OTHER,_LOOSE,_HEAD,_TAIL = range(1, 6) # stages; 0 is the title letter by letter
+
+def _key(text): return ''.join(_words(text))
+
+def _plain(text):
+    "Words without articles, divided by blanks."
+    words = _words(text)
+    return ' '.join([w for w in words if w not in ('the','a','an')] or words)
+
+def _loose(text): return _plain(text).replace(' ', '') # key without articles
+
+def _keys(title):
+    "Stage and key of all forms of a title."
+    name,year = _split_year(title)
+    main,others = _names(name)
+    yield from [(0, title.casefold()), (_TITLE, _key(name)), (_TITLE, _key(main))]
+    yield from ((_OTHER, _key(o)) for o in others)
+    for t in (main,*others):
+        yield _LOOSE,_plain(t)
+        if f', {t.split(" ")[0]}' in title: yield _LOOSE,_plain(_LEADING.sub('', t))
+        parts = _CUT.split(t) if year else []
+        short = _ACRONYM.match(t)
+        if short and ''.join(w[0] for w in _plain(short[2]).split())==_key(short[1]): parts = short.groups()
+        for j in range(1, len(parts)):
+            yield _HEAD,_plain(' '.join(parts[:j]))
+            if len(_words(' '.join(parts[j:])))>1: yield _TAIL,_plain(' '.join(parts[j:]))
+        if len(parts)>2: yield _TAIL,_plain(f'{parts[0]} {parts[-1]}')
+        if year and _OWNER.match(t): yield _TAIL,_plain(_OWNER.sub('', t))
+
+@lru_cache(4)
+def _title_index(known):
+    "Items by key for each stage, and their years; `known`: tuple of titles."
+    stages,near = [{} for _ in range(6)],{}
+    for i,title in enumerate(known):
+        for stage,text in set(_keys(str(title).strip())):
+            if stage>=_LOOSE: near.setdefault(text[:1], {})[text] = 1
+            key = text.replace(' ', '') if stage else text
+            if key and i not in stages[stage].get(key, ()): stages[stage].setdefault(key, []).append(i)
+    years = [_split_year(str(t).strip())[1] for t in known]
+    return SimpleNamespace(known=[str(t) for t in known], stages=stages, near=near, years=years)
+
+# %% ../../nbs/app/40a_titles.ipynb #b49a0009
+def _of_year(index, items, year, slack):
+    "Items of a year; of a year before or after where there are none and `slack` allows it."
+    if year is None: return items
+    for away in range(slack+1):
+        found = [i for i in items if index.years[i] is None or abs(index.years[i]-year)==away]
+        if found: return found
+    return []
+
+def _earliest(index, items):
+    "The items with the lowest year."
+    first = min((index.years[i] or 9999) for i in items)
+    return [i for i in items if (index.years[i] or 9999)==first]
+
+def _later(index, items, key):
+    "Items whose titles begin with the title of others, where they are so much later that they may be meant."
+    series = [i for i in index.stages[_HEAD].get(key, []) if i not in items]
+    years = [index.years[i] for i in items]
+    if not series or None in years: return []
+    gap = 20 if len(series)>1 else 40
+    return series if min(index.years[i] for i in series)-max(years)>=gap else []
+
+def _look_up(index, text, year):
+    "Items that a title fits, and the stage that decided."
+    for stage in range(_TITLE, _TAIL+1):
+        keys = [_key(text)] if stage<_LOOSE else dict.fromkeys([_loose(text), _loose(_LEADING.sub('', text))])
+        for key in keys:
+            found = _of_year(index, index.stages[stage].get(key, []), year, int(stage<_HEAD))
+            if stage==_HEAD and found: found = _earliest(index, found)
+            if found and year is None and stage<_LOOSE: # titles in brackets are as good
+                more = index.stages[stage+1].get(_key(text) if stage==_TITLE else _loose(text), [])
+                found = found+[i for i in more if i not in found]
+            if found and year is None and stage<_HEAD: found = found+_later(index, found, _loose(text))
+            if found: return found,stage
+    return [],None
+
+# %% ../../nbs/app/40a_titles.ipynb #b49a0031
+def _close(a, b):
+    "True for titles whose words differ by typing errors."
+    from rapidfuzz.distance import OSA
+    left,right,edits = a.split(),b.split(),0
+    if len(left)!=len(right) or a+'s'==b or b+'s'==a: return False
+    for x,y in zip(left, right):
+        away,n = OSA.distance(x, y),max(len(x), len(y))
+        number = any(c.isdecimal() for c in x+y)
+        if away and (number or x[0]!=y[0] or away>(n>=5)+(n>=8)): return False
+        if away and len(left)==1 and n<7 and sorted(x)!=sorted(y): return False
+        edits += away
+    return edits<=1+(len(b)>=10)+(len(b)>=16)
+
+def _misspelt(index, text, year):
+    "Items whose titles differ from a title by typing errors."
+    from rapidfuzz import process
+    from rapidfuzz.distance import OSA
+    text,items = _plain(_LEADING.sub('', text) or text),set()
+    near = process.extract(text, list(index.near.get(text[:1], ())), scorer=OSA.distance, limit=None,
+                           score_cutoff=3)
+    for key in (n[0].replace(' ', '') for n in near if _close(text, n[0])):
+        for stage in range(_LOOSE, _TAIL+1):
+            found = _of_year(index, index.stages[stage].get(key, []), year, 0)
+            if found: items |= set(_earliest(index, found) if stage==_HEAD else found)
+            if found: break
+    return sorted(items)
+
+# %% ../../nbs/app/40a_titles.ipynb #b49a0032
+def _readings(title, year):
+    "Ways to read a title: text and year."
+    text,own = _split_year(title)
+    yield text,own or year
+    if not own and year is None and _BARE_YEAR.match(text): yield _split_year(text, _BARE_YEAR)
+    main,others = _names(text)
+    if others: yield main,own or year
+    if text.endswith((' 1',' I')): yield text[:-2],own or year
+
+def _find(index, title, year):
+    "Items that a title may mean, and if that is a guess."
+    found = _of_year(index, index.stages[0].get(title.casefold(), []), year, 1)
+    if found: return found,False
+    ways = list(_readings(title, year))
+    for text,y in ways:
+        found,stage = _look_up(index, text, y)
+        if not _LETTER.search(text): # '4' is not 'Four'
+            numbers = lambda t: set(re.findall(r'\d+', t.replace(',', '')))
+            found = [i for i in found if numbers(text)<=numbers(index.known[i])]
+        if not found: continue
+        return found,stage>=_HEAD or y not in (None,index.years[found[0]])
+    for text,y in ways:
+        found = _misspelt(index, text, y) if _LETTER.search(text) else []
+        if found: return found,True
+    return [],True
+
+# %% ../../nbs/app/40a_titles.ipynb #b49a0010
+def _listed(items, known, ids):
+    "Titles of items, with their ids where these are known."
+    return ', '.join(f'{known[i]!r}'+('' if ids is None else f' (id {ids[i]})') for i in items[:8])
+
+def _suggest(index, title, known, ids):
+    "Titles that begin like `title` or look like it, as the end of an error message."
+    from rapidfuzz import fuzz, process
+    text,items = _plain(title),[]
+    for key,stage in zip((_key(title),_loose(title)), (_TITLE,_LOOSE)):
+        begin = lambda k: (len(key)>1 and k.startswith(key)) or (len(k)>4 and key.startswith(k))
+        near = sorted(filter(begin, index.stages[stage]), key=lambda k: abs(len(k)-len(key)))
+        items += [i for k in near[:2] for i in index.stages[stage][k]]
+    names = [_plain(_split_year(str(t))[0]) for t in known]
+    near = process.extract(text, names, scorer=fuzz.token_set_ratio, limit=20, score_cutoff=70)
+    items += [i for _,_,i in sorted(near, key=lambda n: -n[1]-fuzz.ratio(text, n[0]))]
+    found = list(dict.fromkeys(items))[:4]
+    return f'; did you mean {_listed(found, known, ids)}?' if found else ''
+
+def _refuse(index, row, title, fits, known, ids, source, rest):
+    "Raise the error of a title that fits none or several items."
+    more = f'; also row{"s"*(len(rest)>1)} '+', '.join(f'{r} {t!r}' for r,t in rest[:5])
+    if len(rest)>5: more += f' and {len(rest)-5} more'
+    more = more if rest else ''
+    if not title: raise ValueError(f'{source}, row {row}: the title is missing; mend or drop the row{more}')
+    if not fits:
+        near = _suggest(index, title, known, ids)
+        raise KeyError(f'{source}, row {row}: no item is called {title!r}{near}{more}')
+    years = {_split_year(str(known[i]))[1] for i in fits}
+    remedy = 'add the year, or use ids' if len(years)==len(fits) else 'name it by its id, in a column item_id'
+    raise ValueError(f'{source}, row {row}: {title!r} fits {len(fits)} items: {_listed(fits, known, ids)}; '
+                     f'{remedy}{more}')
+
+def _quoted(texts, most=10):
+    "The first of some texts, and how many more there are."
+    return ', '.join(texts[:most])+(f' and {len(texts)-most:,} more' if len(texts)>most else '')
+
+# %% ../../nbs/app/40a_titles.ipynb #b49a0011
 def find_titles(
     titles:list, # as people write them
     known:list, # titles of the catalogue
     source:str='ratings', # file name for errors
-)->np.ndarray: # indices of items
-    "Indices of items by title; a title that fits none, or more than one, is an error with suggestions."
-    exact,bare = {},{}
-    for i,t in enumerate(known):
-        exact.setdefault(t.casefold(), []).append(i)
-        bare.setdefault(t.casefold().rsplit(' (',1)[0], []).append(i)
-    found = []
-    for row,title in enumerate(titles, 1):
-        key = str(title).strip().casefold()
-        hits = exact.get(key) or bare.get(key, [])
-        if len(hits)>1:
-            fits = [known[i] for i in hits]
-            raise ValueError(f'{source}, row {row}: {title!r} fits {len(hits)} items, {fits}; '
-                             'add the year, or use ids')
-        if not hits:
-            near = _suggest(key, known, exact, bare)
-            raise KeyError(f'{source}, row {row}: no item is called {title!r}{near}')
-        found.append(hits[0])
+    years=None, # year of each title, 0 or NaN where it is unknown; None: as far as the titles hold it
+    ids=None, # ids of the catalogue, for messages
+    unknown:str='refuse', # titles that fit none or several items: 'refuse', or 'skip'
+)->np.ndarray: # indices of items; -1 for a title that is skipped
+    "Indices of items by title; a guess is shown, a title that fits none or several is an error."
+    if unknown not in ('refuse','skip'):
+        raise ValueError(f"unknown must be 'refuse' or 'skip', got {unknown!r}")
+    index,found,read,wrong = _title_index(tuple(known)),[],{},[]
+    for row,title in enumerate(titles):
+        year = years[row] if years is not None else None
+        title = '' if title is None or title!=title else ' '.join(str(title).split())
+        fits,guess = _find(index, title, int(year) if year and year==year else None)
+        found.append(fits[0] if len(fits)==1 else -1)
+        if len(fits)!=1: wrong.append((row+1,title,fits))
+        elif guess: read[f'{title!r} as {_listed(fits, known, ids)}'] = 1
+    if wrong and unknown=='refuse':
+        _refuse(index, *wrong[0], known, ids, source, [(r,t) for r,t,_ in wrong[1:]])
+    if wrong:
+        left = _quoted([repr(t) for _,t,_ in wrong], 5)
+        warnings.warn(f'{source}: {len(wrong):,} of {len(found):,} titles fit no item, or several, and are '
+                      f'left out: {left}')
+    if read: warnings.warn(f'{source}: read {_quoted(list(read))}')
     return np.array(found, 'int64')
 
-# %% ../../nbs/app/40a_titles.ipynb #6133040a
-def _suggest(key, known, exact, bare):
-    "Titles that look like `key`, as the end of an error message."
-    near = difflib.get_close_matches(key, [*exact,*bare], n=3)
-    near = list(dict.fromkeys(known[(exact.get(n) or bare[n])[0]] for n in near))
-    return f'; did you mean one of {near}?' if near else ''
+# %% ../../nbs/app/40a_titles.ipynb #b49a0036
+def _differ(ids, left, right, most=1000):
+    "Id and both titles of an item, if two lists of titles of the same ids are of other items; else None."
+    some = np.unique(np.linspace(0, max(len(ids)-1, 0), min(len(ids), most)).astype(int)).tolist()
+    pairs = [(ids[i], str(left[i]), str(right[i])) for i in some]
+    pairs = [(i,a,b) for i,a,b in pairs if not {a,b} & {f'item {i}',str(i),''}]
+    words = lambda text: {w for w in _words(text) if not w.isdecimal()}
+    other = [(i,a,b) for i,a,b in pairs if a!=b and not words(a) & words(b)]
+    return other[0] if 2*len(other)>len(pairs) else None

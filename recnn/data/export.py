@@ -4,32 +4,20 @@
 
 # %% ../../nbs/data/07_export.ipynb #bcd6ae57
 from __future__ import annotations
-import errno, json
+import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 import numpy as np
 import torch
 from .log import _SPLITS
+from .logfile import _sign_static
 from .windows import Batch, Dataset
-from ..io import atomic_write, _free_space, progress
+from ..io import _new_hdf5, atomic_write, patch, progress
 
 # %% auto #0
 __all__ = ['write_static', 'write_dense', 'write_parquet', 'episodes', 'to_d3rlpy', 'to_minari']
-
-# %% ../../nbs/data/07_export.ipynb #ff259753
-@contextmanager
-def _new_hdf5(path, need):
-    "Yield an HDF5 file that appears whole or not at all."
-    import h5py
-    _free_space(path, need)
-    try:
-        with atomic_write(path) as part, h5py.File(part, 'w') as f: yield f
-    except (OSError,RuntimeError) as e:
-        code = getattr(e, 'errno', None) or errno.EIO
-        raise OSError(code, f'{path}: cannot be written ({e}); the previous file is unchanged') from e
 
 # %% ../../nbs/data/07_export.ipynb #d434ffc3
 _PIECE = 1<<16 # windows that are written at once
@@ -67,8 +55,8 @@ def _describe(f, dataset, item_number):
     f['item_id'] = item_number[used]
     for key,ids in (('item_name',log.item_ids), ('user_name',log.user_ids)):
         if ids.dtype.kind=='U': f.create_dataset(key, data=ids.astype(object), dtype=h5py.string_dtype())
-    f.attrs.update(format='recnn-static', version=1, n_rows=len(dataset), n_users=len(dataset.users),
-                   n_items=int(used.sum()), **_attributes(dataset))
+    _sign_static(f, n_rows=len(dataset), n_users=len(dataset.users), n_items=int(used.sum()),
+                 **_attributes(dataset))
 
 # %% ../../nbs/data/07_export.ipynb #9914f934
 def write_static(
@@ -197,15 +185,16 @@ def episodes(
                        last&end_is_terminal, last&(not end_is_terminal))
 
 # %% ../../nbs/data/07_export.ipynb #b80982f2
-def _d3rlpy_arrays(dataset, layout, end_is_terminal):
+def _d3rlpy_arrays(dataset, layout, end_is_terminal, actions='vectors'):
     "Arguments of `MDPDataset`, with a row for the final state of each truncated episode."
-    rows,more = [],0 if end_is_terminal else 1
+    rows,more,at = [],0 if end_is_terminal else 1,0
     for e in episodes(dataset, layout, end_is_terminal):
         n = len(e.rewards)
         last = (np.arange(n+more)==n+more-1).astype('float32')
-        actions = np.concatenate([e.actions, e.actions[n-more:]])
+        chosen = e.actions if actions=='vectors' else dataset[at:at+n].item.cpu().numpy()[:,None]
+        at,chosen = at+n,np.concatenate([chosen, chosen[n-more:]])
         rewards = np.concatenate([e.rewards, np.zeros(more, 'float32')])
-        rows.append((e.observations[:n+more], actions, rewards, last*(1-more), last*more))
+        rows.append((e.observations[:n+more], chosen, rewards, last*(1-more), last*more))
     names = ('observations','actions','rewards','terminals','timeouts')
     return dict(zip(names, map(np.concatenate, zip(*rows))))
 
@@ -214,12 +203,35 @@ def to_d3rlpy(
     dataset:Dataset, # users to convert, all or a part of them
     layout:str='seed', # order of a flat state, as in `write_dense`
     end_is_terminal:bool=False, # treat the end of a log as terminal rather than as a timeout
+    actions:str='vectors', # 'vectors' of the items, or their indices ('items') for discrete algorithms
 ): # a d3rlpy.dataset.MDPDataset
     "Users as episodes of d3rlpy (`pip install 'recnn-rl[export]'`); every window is one transition."
-    try: from d3rlpy.dataset import MDPDataset
+    if actions not in ('vectors','items'):
+        raise ValueError(f"actions must be 'vectors' or 'items', got {actions!r}")
+    try:
+        from d3rlpy.constants import ActionSpace
+        from d3rlpy.dataset import MDPDataset
     except ImportError: raise ImportError(f'd3rlpy {_INSTALL}') from None
     dataset._some()
-    return MDPDataset(**_d3rlpy_arrays(dataset, layout, end_is_terminal))
+    kind,size = ActionSpace.CONTINUOUS,dataset.vectors.dim
+    if actions=='items': kind,size = ActionSpace.DISCRETE,dataset.n_items
+    return MDPDataset(**_d3rlpy_arrays(dataset, layout, end_is_terminal, actions), action_space=kind,
+                      action_size=size)
+
+# %% ../../nbs/data/07_export.ipynb #ffa513fb
+def _action_range(matrix):
+    "Smallest and largest coordinate [D] of all items, float32 arrays."
+    low,high = matrix.float().amin(0).cpu().numpy(),matrix.float().amax(0).cpu().numpy()
+    flat = low==high
+    return np.where(flat, low-1, low),np.where(flat, high+1, high)
+
+@patch
+def action_scaler(self:Dataset): # a d3rlpy.preprocessing.MinMaxActionScaler
+    "Scaler of d3rlpy for actions that are item vectors; pass it to the configuration of an algorithm."
+    try: from d3rlpy.preprocessing import MinMaxActionScaler
+    except ImportError: raise ImportError(f'd3rlpy {_INSTALL}') from None
+    low,high = _action_range(self.matrix)
+    return MinMaxActionScaler(minimum=low, maximum=high)
 
 # %% ../../nbs/data/07_export.ipynb #91f02f83
 def to_minari(

@@ -4,7 +4,7 @@
 
 # %% ../../nbs/data/03_log.ipynb #d196c9df
 from __future__ import annotations
-import math
+import math, re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +39,8 @@ class Rewards:
         return np.asarray(reward, 'float32')/np.float32(self.scale)+np.float32(self.shift)
 
 # %% ../../nbs/data/03_log.ipynb #40cea1ff
+_FEW = 20 # ratings that say nothing about their scale
+
 @patch
 def of(cls:Rewards,
     spec, # 'stars', 'implicit', (shift, scale), {event: reward} or `Rewards`; None: found from `rating`
@@ -55,10 +57,15 @@ def of(cls:Rewards,
         forms = "'stars', 'implicit', (shift, scale) or {event: reward}"
         raise ValueError(f'rewards must be {forms}, got {spec!r}')
     low,high = float(rating.min()),float(rating.max())
-    if .5<=low<high<=5: return cls()
-    range_ = f'ratings from {low:g} to {high:g} are not stars from 0.5 to 5'
-    raise ValueError(f"{range_ if low<high else f'all ratings are {low:g}'}; say what they are worth: "
-                     "rewards=(shift, scale) for (rating-shift)*scale, or rewards='implicit' for 1 a row")
+    stars,mixed = .5<=low<high<=5,low<cls.shift<high or len(rating)<_FEW
+    if stars and mixed: return cls()
+    why,more = f'ratings from {low:g} to {high:g} are not stars from 0.5 to 5',''
+    if low==high: why = f'all ratings are {low:g}'
+    elif stars:
+        sign = '0 or more' if low>=cls.shift else '0 or less'
+        why,more = f'ratings from {low:g} to {high:g} would all be worth {sign} as stars',", rewards='stars'"
+    raise ValueError(f'{why}; say what they are worth: rewards=(shift, scale) for (rating-shift)*scale'
+                     f"{more}, or rewards='implicit' for 1 a row")
 
 # %% ../../nbs/data/03_log.ipynb #b25a5480
 @patch
@@ -107,6 +114,8 @@ class Log:
     rewards:Rewards=field(default_factory=Rewards) # scale that turned ratings into rewards
     source:str='' # where the log comes from
     frame_size:int|None=None # T of the static file of windows that the log comes from, if it does
+    notes:tuple=() # what was inferred in reading: separator, encoding, unit of times, kind of ids
+    def __repr__(self): return f'{self.source or "log"}: {self.describe()}'
     def __len__(self): return len(self.item)
     @property
     def n_users(self): return len(self.user_ids) # U
@@ -132,31 +141,30 @@ def _index(values, names):
     ids,place = np.unique(values, return_inverse=True)
     return ids.astype('int64'),place.astype('int32')
 
-def _same_kind(items, ids):
-    "An item table with ids of the log's kind: text or whole numbers."
-    import pandas as pd
+def _one_kind(items, ids):
+    "An item table and ids of a log in one kind: numbers where both are written as numbers, else text."
     known = _id_array(items['item_id'])
-    if known.dtype.kind==ids.dtype.kind: return items
-    if ids.dtype.kind=='U': items = items.assign(item_id=known.astype(str))
-    else:
-        items = items.assign(item_id=pd.to_numeric(pd.Series(known), errors='coerce').to_numpy())
-        items = items[items['item_id']%1==0].astype(dict(item_id='int64')).drop_duplicates('item_id')
-    return items.sort_values('item_id', ignore_index=True)
+    if known.dtype.kind==ids.dtype.kind: return items,ids
+    plain = all(re.fullmatch(r'0|-?[1-9][0-9]{0,17}', str(i)) for i in known.tolist())
+    kind = 'int64' if ids.dtype.kind!='U' and plain else str
+    items = items.assign(item_id=known.astype(kind)).sort_values('item_id', ignore_index=True)
+    return items,ids.astype(kind)
 
 # %% ../../nbs/data/03_log.ipynb #448c31a5
 def _catalogue(items, ids):
-    "An item table with a row for every id; items that no table knows get their id as a title."
+    "An item table with a row for every id, the ids in its kind, and how many of them it lacked."
     import pandas as pd
     named = lambda ids: pd.DataFrame(dict(item_id=ids, title=[f'item {i}' for i in ids.tolist()]))
-    if items is None: return named(ids)
-    items = _same_kind(items, ids)
+    if items is None: return named(ids),ids,[]
+    items,ids = _one_kind(items, ids)
     new = ids[~np.isin(ids, _id_array(items['item_id']))]
-    if len(new)==0: return items
+    if len(new)==0: return items,ids,[]
     out = pd.concat([items, named(new)], ignore_index=True)
     for c in out:
         if c=='year': out[c] = out[c].fillna(0).astype('int64')
         elif not pd.api.types.is_numeric_dtype(out[c]): out[c] = out[c].astype(object).fillna('')
-    return out.sort_values('item_id', ignore_index=True)
+    note = f'the item table lacks {len(new):,} of the {len(ids):,} items, such as {new[0]}'
+    return out.sort_values('item_id', ignore_index=True),ids,[note]
 
 # %% ../../nbs/data/03_log.ipynb #399861a9
 def _check_order(user, time, source):
@@ -188,6 +196,7 @@ def make_log(
     rewards=None, # scale, as in `Rewards.of`; None: found from the ratings
     source:str='', # where the log comes from
     names:dict|None=None, # 'user_id' or 'item_id' -> sorted text, where the column holds places in it
+    notes:tuple=(), # what was inferred in reading the ratings
 )->Log: # all users in the part 'train'
     "Make a log from an ordered table of ratings."
     names,column = dict(names or {}),{c: np.asarray(ratings[c]) for c in COLUMNS if c!='rating'}
@@ -201,11 +210,13 @@ def make_log(
     user_ids = names['user_id'][user[starts]] if 'user_id' in names else user[starts].astype('int64')
     scale,reward = _rewards(ratings, rewards, source)
     ids,item = _index(column['item_id'], names.get('item_id'))
-    table = _catalogue(items, ids)
-    if len(table)>len(ids): item = np.searchsorted(_id_array(table['item_id']), ids).astype('int32')[item]
+    table,known,missing = _catalogue(items, ids)
+    if len(table)>len(ids) or known.dtype!=ids.dtype:
+        item = np.searchsorted(_id_array(table['item_id']), known).astype('int32')[item]
     time = time.astype('int32' if -2**31<=time.min() and time.max()<2**31 else 'int64')
     split,bounds = np.zeros(len(starts), 'uint8'),np.r_[starts, len(user)].astype('int64')
-    return Log(table, user_ids, bounds, item, reward, time, split, scale, str(source))
+    notes = *notes,*missing
+    return Log(table, user_ids, bounds, item, reward, time, split, scale, str(source), notes=notes)
 
 # %% ../../nbs/data/03_log.ipynb #b5e6a0e6
 @patch
@@ -278,18 +289,18 @@ def leave_last(self:Log,
 def describe(self:Log,
     frame_size:int=10, # T, items in a state
 )->str:
-    "Size, rewards and fraction of users with a full window, in a sentence."
+    "Size, rewards, fraction of users with a full window, and what was inferred, in a sentence."
     r,full = self.reward,(np.diff(self.bounds)>frame_size).mean()
     size = f'{len(self):,} ratings of {self.n_items:,} items by {self.n_users:,} users'
     if len(self)==0: return size
     mean,good = r.mean(dtype='float64'),(r>0).mean()
     worth = f'rewards {r.min():g} to {r.max():g}, mean {mean:.2f}, {good:.0%} positive'
-    return (f'{size}; {worth}; '
-            f'{full:.0%} of users have a full window of {frame_size}+1 ratings')
+    window = f'{full:.0%} of users have a full window of {frame_size}+1 ratings'
+    return '; '.join([size, worth, window, *self.notes])
 
 # %% ../../nbs/data/03_log.ipynb #3f593db5
 def read_log(
-    source:str|Path|pd.DataFrame|pl.DataFrame, # CSV (also .gz, .xz, .zip), Parquet or a table in memory
+    source:str|Path|pd.DataFrame|pl.DataFrame, # file of any form, FILE#TABLE, or a table in memory
     columns:dict|None=None, # user_id, item_id, rating, timestamp, title -> the table's name; '' to ignore
     items=None, # item table, path or data frame: an id, a title if there is one, any further columns
     rewards=None, # 'stars', 'implicit', (shift, scale) or {event: reward}; None: found from the ratings
@@ -303,9 +314,12 @@ def read_log(
     scale = None if rewards is None else Rewards.of(rewards)
     own = {name: c for name,c in (columns or {}).items() if name!='title'}
     if scale and scale.implicit: own['rating'] = ''
-    log,names = _read_arrays(source, own, low, duplicates, bool(scale and scale.events))
-    table = None if items is None else read_items(items, columns)
-    out = make_log(log, table, rewards, str(source) if isinstance(source, (str,Path)) else 'DataFrame', names)
+    notes = []
+    log,names = _read_arrays(source, own, low, duplicates, bool(scale and scale.events), notes)
+    if scale is None and 'rating' not in log: notes.append('there are no ratings; every row counts 1')
+    table,name = None if items is None else read_items(items, columns),'DataFrame'
+    if isinstance(source, (str,Path)): name = str(source)
+    out = make_log(log, table, rewards, name, names, notes)
     return out.split_users(valid, test, seed) if out.n_users>1 else out
 
 # %% ../../nbs/data/03_log.ipynb #8656a18c

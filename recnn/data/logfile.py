@@ -4,24 +4,23 @@
 
 # %% ../../nbs/data/03b_logfile.ipynb #4ee3f0f2
 from __future__ import annotations
-import errno, hashlib, json, os
-from concurrent.futures import ThreadPoolExecutor
+import json, math, os
 from dataclasses import asdict
 from pathlib import Path
 import numpy as np
 from .log import Log, Rewards
-from ..io import atomic_write, _free_space, patch
+from ..io import _hash_arrays, _new_hdf5, patch
 
 # %% auto #0
 __all__ = []
 
 # %% ../../nbs/data/03b_logfile.ipynb #3cf05525
-_FORMAT,_VERSION = 'recnn-log',3
+_FORMAT,_VERSION = 'recnn-log',4
 _KEYS = dict( # name of an array -> its types
     item=('int32',), reward=('int8','float32'), timestamp=('int32','int64'), bounds=('int64',),
     split=('uint8',), user_id=('int64','uint8'), items=('uint8',))
-_PIECE = 1<<20 # entries that a thread hashes at a time
-_VERIFY = 100e6 # bytes up to which a file's checksum is compared by default
+_ATTRS = dict( # name of an attribute -> kinds of its type: whole number, number or text
+    format='t', version='i', source='t', rewards='t', n_ratings='i', n_users='i', n_items='i', sha256='t')
 
 def _to_json(x):
     "JSON as bytes [n] uint8."
@@ -40,20 +39,11 @@ def _arrays(log):
     return {key: np.ascontiguousarray(v) for key,v in x.items()}
 
 # %% ../../nbs/data/03b_logfile.ipynb #f9a50642
-def _digest(x):
-    "SHA-256 of an array's type and values."
-    digest = hashlib.sha256(x.dtype.str.encode())
-    digest.update(memoryview(np.ascontiguousarray(x)).cast('B'))
-    return digest.digest()
-
 def _checksum(arrays, attrs):
     "SHA-256 of all arrays and attributes, as 64 hexadecimal digits."
-    pieces = [arrays[key][a:a+_PIECE] for key in _KEYS for a in range(0, len(arrays[key]), _PIECE)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool: digests = b''.join(pool.map(_digest, pieces))
-    plain = lambda v: getattr(v, 'tolist', lambda: v)()
-    words = {k: plain(v) for k,v in sorted(attrs.items()) if k not in ('sha256','source')}
-    lengths = [len(arrays[key]) for key in _KEYS]
-    return hashlib.sha256(digests+json.dumps([words,lengths]).encode()).hexdigest()
+    plain = lambda v: v.decode() if isinstance(v, bytes) else getattr(v, 'tolist', lambda: v)()
+    words = {k: plain(v) for k,v in sorted(attrs.items()) if k!='sha256'}
+    return _hash_arrays({key: arrays[key] for key in _KEYS}, json.dumps(words))
 
 # %% ../../nbs/data/03b_logfile.ipynb #4c2cc611
 _ALIGNED = dict(alignment_threshold=256, alignment_interval=64) # arrays begin at multiples of 64 bytes
@@ -64,74 +54,160 @@ def _put(f, key, x, compression):
         f.create_dataset(key, data=x, compression=compression, shuffle=True, chunks=(min(len(x), 1<<18),))
     else: f.create_dataset(key, data=x)
 
+def _set_attributes(f, attrs):
+    "Store numbers, and text of fixed length."
+    for k,v in attrs.items(): f.attrs.create(k, np.bytes_(v.encode()) if isinstance(v, str) else v)
+
 @patch
 def write(self:Log,
     path:str|Path, # HDF5 file
     compression:str|None=None, # 'lzf' or 'gzip' for a smaller file that is slower to read; None: neither
 )->None:
     "Write a log to one file, whole or not at all."
-    import h5py
     arrays = _arrays(self)
     counts = dict(n_ratings=len(self), n_users=self.n_users, n_items=self.n_items)
     rewards = json.dumps(asdict(self.rewards))
-    attrs = dict(format=_FORMAT, version=_VERSION, source=self.source, rewards=rewards, **counts)
-    if not compression: _free_space(path, sum(x.nbytes for x in arrays.values()))
-    try:
-        with atomic_write(path) as part, h5py.File(part, 'w', **_ALIGNED) as f:
-            for key,x in arrays.items(): _put(f, key, x, compression)
-            f.attrs.update(attrs, sha256=_checksum(arrays, attrs))
-    except (OSError, RuntimeError) as e:
-        number = getattr(e, 'errno', None) or errno.EIO
-        raise OSError(number, f'{path}: cannot be written ({e}); what was there before stays') from e
+    source = self.source.encode(errors='backslashreplace').decode().replace('\0', '') # as HDF5 can hold it
+    attrs = dict(format=_FORMAT, version=_VERSION, source=source, rewards=rewards, **counts)
+    need = 0 if compression else sum(x.nbytes for x in arrays.values())
+    with _new_hdf5(path, need, **_ALIGNED) as f:
+        for key,x in arrays.items(): _put(f, key, x, compression)
+        _set_attributes(f, attrs|dict(sha256=_checksum(arrays, attrs)))
 
 # %% ../../nbs/data/03b_logfile.ipynb #7951c274
-def _array(d, path, mapped):
+_ROWS = 1<<18 # rows looked at or read at a time
+_LIMIT = 250 # bytes of arrays for each byte of their file
+_FILTERS = {1,2,3,32000} # gzip, shuffle, Fletcher's checksum, lzf
+
+def _varies(f, name):
+    "True for an attribute whose text has a variable length."
+    import h5py
+    text = h5py.check_string_dtype(f.attrs.get_id(name).dtype)
+    return text is not None and text.length is None
+
+def _attribute(f, name, kind):
+    "A number or a text of fixed length among the attributes of a file."
+    a = f.attrs.get_id(name)
+    if _varies(f, name):
+        raise ValueError(f'the content is not what was written (attribute {name} is of variable length)')
+    text = a.dtype.kind=='S'
+    if a.shape!=() or ('t' if text else a.dtype.kind.replace('u', 'i')) not in kind:
+        raise ValueError(f'attribute {name} has type {a.dtype} and shape {a.shape}; '
+                         f"it should be {'text' if kind=='t' else 'a number'}")
+    return f.attrs[name].decode() if text else f.attrs[name].item()
+
+def _check_storage(d, key, size):
+    "Bytes that a data set takes in memory; a `ValueError` where not all its values lie in the file."
+    made,n = d.id.get_create_plist(),math.prod(d.shape)*d.dtype.itemsize
+    layout,filters = made.get_layout(),{made.get_filter(i)[0] for i in range(made.get_nfilters())}
+    if made.get_external_count() or layout not in (1,2) or filters-_FILTERS:
+        raise ValueError(f'{key} is stored in another form than plain or in chunks of the file itself')
+    if layout==1: # contiguous
+        if n and (d.id.get_offset() or size)+n>size: raise ValueError(f'{key} is longer than the file')
+        return n
+    chunks = math.prod(-(-a//b) for a,b in zip(d.shape, d.chunks, strict=True))
+    there = d.id.get_num_chunks()
+    if there!=chunks: raise ValueError(f'{key} has {there} of its {chunks} chunks')
+    return max(n, math.prod(d.chunks)*d.dtype.itemsize)
+
+# %% ../../nbs/data/03b_logfile.ipynb #277a190e
+def _data_sets(f, kinds, size):
+    "Data sets of plain numbers by name, of the types in `kinds`; anything else is a `ValueError`."
+    import h5py
+    found,need = {},0
+    for key,types in kinds.items():
+        link = f.get(key, getlink=True)
+        if not isinstance(link, h5py.HardLink): raise ValueError(f'{key} is a link to another place')
+        d = found[key] = f[key]
+        if not isinstance(d, h5py.Dataset) or d.shape is None: raise ValueError(f'{key} is no array')
+        plain = d.dtype.kind in 'biuf' and d.id.get_type().equal(h5py.h5t.py_create(d.dtype))
+        if not plain or str(d.dtype) not in (types or [str(d.dtype)]):
+            raise ValueError(f"{key} has type {d.dtype}, not {' or '.join(types or ['plain numbers'])}")
+        need += _check_storage(d, key, size)
+    if need>_LIMIT*size:
+        raise ValueError(f'its arrays would take {need/1e6:,.0f} MB, more than {size/1e6:,.2f} MB can hold')
+    return found
+
+def _array(d, mapped):
     "Values of an HDF5 data set, or a private map of them; compressed and unaligned data are read."
     offset = d.id.get_offset() if mapped else None
     if offset is None or offset%d.dtype.itemsize: return d[:]
-    return np.memmap(path, d.dtype, 'c', offset, d.shape)
+    with os.fdopen(os.dup(d.file.id.get_vfd_handle()), 'rb') as file: # its path may name another file by now
+        return np.memmap(file, d.dtype, 'c', offset, d.shape)
 
-def _check_arrays(x, attrs):
-    "Raise a `ValueError` where the arrays of a file do not fit each other."
-    n,users = int(attrs['n_ratings']),int(attrs['n_users'])
+# %% ../../nbs/data/03b_logfile.ipynb #d553b35a
+def _check_shapes(x, attrs):
+    "Raise a `ValueError` where the shapes of a file's arrays, or its users, do not fit its attributes."
+    n,users = attrs['n_ratings'],attrs['n_users']
     want = dict(item=n, reward=n, timestamp=n, bounds=users+1, split=users)
     if x['user_id'].dtype=='int64': want['user_id'] = users
-    for key,kinds in _KEYS.items():
-        kind = str(x[key].dtype)
-        if kind not in kinds: raise ValueError(f'{key} has type {kind}, not {" or ".join(kinds)}')
-        if x[key].ndim!=1 or len(x[key])!=want.get(key, len(x[key])):
-            raise ValueError(f'{key} has shape {x[key].shape}, its attributes say ({want[key]},)')
-    b = x['bounds']
+    for key,one in x.items():
+        if one.ndim!=1 or len(one)!=want.get(key, len(one)):
+            raise ValueError(f"{key} has shape {one.shape}, its attributes say ({want.get(key, 'any')},)")
+    b,split = x['bounds'],x['split']
     if b[0]!=0 or b[-1]!=n or (b[1:]<b[:-1]).any(): raise ValueError(f'bounds do not ascend from 0 to {n}')
+    if split.max(initial=0)>2: raise ValueError(f'split holds {split.max()}; parts are 0, 1 and 2')
+
+def _check_ratings(item, reward, n_items):
+    "Raise a `ValueError` for an item outside the catalogue and for a reward that is not finite."
+    for a in range(0, len(item), _ROWS):
+        one = item[a:a+_ROWS]
+        wrong = (one<0)|(one>=n_items)
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise ValueError(f'rating {a+row} is of item {one[row]}; the catalogue holds 0 to {n_items-1}')
+        wrong = ~np.isfinite(reward[a:a+_ROWS])
+        if wrong.any(): raise ValueError(f'the reward of rating {a+int(wrong.argmax())} is not finite')
+
+# %% ../../nbs/data/03b_logfile.ipynb #e5ff8308
+def _ascend(ids, name):
+    "Raise a `ValueError` where ids do not ascend."
+    if (ids[1:]<=ids[:-1]).any(): raise ValueError(f'{name} does not ascend')
 
 def _make_log(x, attrs):
     "A log of a file's arrays and attributes."
     import pandas as pd
-    rewards,ids = json.loads(attrs['rewards']),x['user_id']
-    items = pd.DataFrame(_from_json(x['items']))
-    if ids.dtype=='uint8': ids = np.array(_from_json(ids), str)
-    if (len(items),len(ids))!=(int(attrs['n_items']),int(attrs['n_users'])):
+    ids,table = x['user_id'],_from_json(x['items'])
+    if not isinstance(table, dict) or not {'item_id','title'}<=set(table):
+        raise ValueError('its item table has no columns item_id and title')
+    if ids.dtype=='uint8':
+        names = _from_json(ids)
+        if not isinstance(names, list) or not all(isinstance(i, str) for i in names):
+            raise ValueError('its user ids are no list of text')
+        most = _LIMIT*len(ids)//max(len(names), 1)
+        if max(map(len, names), default=0)>most: raise ValueError(f'a user id of more than {most} characters')
+        ids = np.array(names, str)
+    items = pd.DataFrame(table)
+    if (len(items),len(ids))!=(attrs['n_items'],attrs['n_users']):
         raise ValueError('the numbers of items and users are not those of its attributes')
     columns = (x[key] for key in ('bounds','item','reward','timestamp','split'))
-    return Log(items, ids, *columns, Rewards(**rewards), str(attrs['source']))
+    log = Log(items, ids, *columns, Rewards(**json.loads(attrs['rewards'])), attrs['source'])
+    _ascend(ids, 'user_id')
+    _ascend(log.item_ids, 'item_id')
+    return log
 
 # %% ../../nbs/data/03b_logfile.ipynb #9b17c71c
-_ROWS = 1<<17 # windows read at a time
-
 def _places(done, T):
     "Users' first windows [N], first row of each window in the log [N], and bounds of the users [U+1]."
     first = np.r_[True, done[:-1]] if len(done) else np.zeros(0, bool)
     start = np.arange(len(done))+T*(np.cumsum(first)-1)
     return first,start,np.r_[start[first], start[-1]+T+1 if len(done) else 0]
 
-def _fill(f, first, start, item, reward):
+def _whole(x, what):
+    "Whole numbers as int64; others, and those beyond 64 bits, are a `ValueError`."
+    if x.dtype.kind=='f':
+        if not np.isfinite(x).all(): raise ValueError(f'{what} holds a value that is not finite')
+        if (x!=np.rint(x)).any(): raise ValueError(f'{what} holds {x[x!=np.rint(x)][0]}, not a whole number')
+    if x.dtype.kind in 'uf' and np.abs(x).max(initial=0)>=2**63: raise ValueError(f'{what}: beyond 64 bits')
+    return x.astype('int64')
+
+def _fill(movies, ratings, first, start, item, reward):
     "Copy windows to their rows in a log; windows that do not overlap are a `ValueError`."
-    T = f['movies'].shape[1]-1
+    T = movies.shape[1]-1
     for a in range(0, len(first), _ROWS):
         s = slice(a, a+_ROWS)
-        for out,x in ((item, f['movies'][s]), (reward, f['ratings'][s])):
-            if not np.isfinite(x).all(): raise ValueError('a value that is not finite')
-            if out is item and (x!=np.rint(x)).any(): raise ValueError('an id that is not a whole number')
+        for out,x in ((item,_whole(movies[s], 'movies')), (reward,ratings[s].astype('float32'))):
+            if not np.isfinite(x).all(): raise ValueError('ratings holds a value that is not finite')
             same = (x[1:,:-1]==x[:-1,1:]).all(1)|first[s][1:]
             if not same.all():
                 raise ValueError(f'window {a+1+int(same.argmin())} does not continue the one before it')
@@ -140,67 +216,122 @@ def _fill(f, first, start, item, reward):
             out[start[s][rows,None]+np.arange(T)] = x[rows,:-1]
 
 # %% ../../nbs/data/03b_logfile.ipynb #74c363e5
-def _user_values(f, first, bounds, T):
+def _user_values(x, first, bounds, T):
     "Ids and parts of the users [U], and times of the ratings [R], of a static file."
     n = len(bounds)-1
-    ids = f['user_id'][:][first].astype('int64') if 'user_id' in f else np.arange(n)
-    if (ids[1:]<=ids[:-1]).any(): raise ValueError('user_id does not ascend from user to user')
-    split = f['split'][:][first].astype('uint8') if 'split' in f else np.zeros(n, 'uint8')
+    ids,split = np.arange(n),np.zeros(n, 'uint8')
+    if 'user_id' in x:
+        every = _whole(x['user_id'][:], 'user_id')
+        ids = every[first]
+        _ascend(ids, 'user_id')
+        if ((every[1:]!=every[:-1])!=first[1:]).any():
+            raise ValueError('user_id and done do not change from user to user together')
+    if 'split' in x:
+        split = _whole(x['split'][:], 'split')[first]
+        if ((split<0)|(split>2)).any(): raise ValueError('split holds another part than 0, 1 and 2')
     place = np.arange(bounds[-1])-np.repeat(bounds[:-1], np.diff(bounds)) # of each rating in its history
-    if 'timestamp' not in f: return ids,split,place.astype('int32')
-    time = np.empty(len(place), f['timestamp'].dtype) # of the first T ratings only the next time is known
-    time[place>=T] = f['timestamp'][:]
-    time[place<T] = np.repeat(f['timestamp'][:][first], T)
-    return ids,split,time
+    if 'timestamp' not in x: return ids,split.astype('uint8'),place.astype('int32')
+    known = x['timestamp'][:] if x['timestamp'].dtype=='int32' else _whole(x['timestamp'][:], 'timestamp')
+    time = np.empty(len(place), known.dtype) # of the first T ratings only the next time is known
+    time[place>=T] = known
+    time[place<T] = np.repeat(known[first], T)
+    return ids,split.astype('uint8'),time
 
-def _static_log(f, attrs, path):
-    "The log behind the windows of a static file."
-    import pandas as pd
-    shapes = [f[key].shape for key in ('movies','ratings','done')]
+# %% ../../nbs/data/03b_logfile.ipynb #bf8706a4
+_STATIC = ('movies','ratings','done','user_id','timestamp','split') # the first three have to be there
+_STATIC_ATTRS = dict( # as in `_ATTRS`
+    format='t', version='i', source='t', frame_size='i', reward_shift='if', reward_scale='if', rewards='t',
+    sha256='t')
+
+def _static_attributes(f):
+    "Attributes of a static file that are read, those of variable length left out."
+    names = [k for k in _STATIC_ATTRS if k in f.attrs and not _varies(f, k)]
+    return {k: _attribute(f, k, _STATIC_ATTRS[k]) for k in names}
+
+def _static_checksum(f, rows=1<<17):
+    "SHA-256 of the arrays and attributes of a static file, by pieces of rows."
+    arrays = {key: f[key] for key in _STATIC if key in f}
+    digests = [_hash_arrays({key: x[a:a+rows]}) for key,x in arrays.items() for a in range(0, len(x), rows)]
+    attrs = _static_attributes(f)
+    attrs.pop('sha256', None)
+    return _hash_arrays({}, json.dumps([[[key,*x.shape] for key,x in arrays.items()], digests, attrs]))
+
+def _sign_static(f, **attrs):
+    "Give an open static file, whose arrays are written, attributes and checksum of version 2."
+    _set_attributes(f, attrs|dict(format='recnn-static', version=2))
+    _set_attributes(f, dict(sha256=_static_checksum(f)))
+
+# %% ../../nbs/data/03b_logfile.ipynb #23f69e65
+def _check_static(f, x, attrs, verify):
+    "Raise a `ValueError` where a static file is not what was written, or its shapes do not fit."
+    version,form = attrs.get('version'),attrs.get('format', '')
+    if version==2 or 'sha256' in attrs or form.startswith('recnn'):
+        if version!=2: raise ValueError(f'version {version} of a static file, this recnn reads 2')
+        if 'sha256' not in attrs or form!='recnn-static': raise ValueError('format or sha256 is missing')
+    shapes = [x[key].shape for key in ('movies','ratings','done')]
     if len(shapes[0])!=2 or shapes[0][1]<2 or shapes!=[shapes[0], shapes[0], shapes[0][:1]]:
         raise ValueError(f'movies, ratings and done have shapes {shapes}, not [N,T+1], [N,T+1] and [N]')
-    width,done = shapes[0][1],f['done'][:].astype(bool)
-    first,start,bounds = _places(done, width-1)
+    for key in set(x)-{'movies','ratings'}:
+        if x[key].shape!=shapes[2]: raise ValueError(f'{key} has shape {x[key].shape}, done has {shapes[2]}')
+    if verify and 'sha256' in attrs and _static_checksum(f)!=attrs['sha256']:
+        raise ValueError('the content is not what was written (checksum differs)')
+
+# %% ../../nbs/data/03b_logfile.ipynb #136a288d
+def _static_log(f, path, size, verify):
+    "The log behind the windows of a static file."
+    import pandas as pd
+    x = _data_sets(f, {key: None for key in _STATIC if key in set(f)}, size)
+    attrs = _static_attributes(f)
+    _check_static(f, x, attrs, verify)
+    done,T = _whole(x['done'][:], 'done'),x['movies'].shape[1]-1
+    if ((done!=0)&(done!=1)).any(): raise ValueError('done holds another value than 0 and 1')
+    first,start,bounds = _places(done==1, T)
     item,reward = np.empty(bounds[-1], 'int64'),np.empty(bounds[-1], 'float32')
-    _fill(f, first, start, item, reward)
+    _fill(x['movies'], x['ratings'], first, start, item, reward)
     if (reward==np.rint(reward)).all() and np.abs(reward).max(initial=0)<=127: reward = reward.astype('int8')
     found,item = np.unique(item, return_inverse=True)
     items = pd.DataFrame(dict(item_id=found, title=[f'item {i}' for i in found.tolist()]))
-    ids,split,time = _user_values(f, first, bounds, width-1)
+    ids,split,time = _user_values(x, first, bounds, T)
     scale = {k: float(attrs[f'reward_{k}']) for k in ('shift','scale') if f'reward_{k}' in attrs}
+    if 'rewards' in attrs: scale = json.loads(attrs['rewards'])
     return Log(items, ids, bounds, item.astype('int32'), reward, time, split, Rewards(**scale),
-               str(attrs.get('source') or path), width-1)
+               attrs.get('source') or str(path), T)
 
 # %% ../../nbs/data/03b_logfile.ipynb #185bd8e8
 def _read(f, path, mapped, verify):
     "The log of an open HDF5 file."
-    attrs,names = dict(f.attrs),set(f)
-    if attrs.get('format')!=_FORMAT:
-        if {'movies','ratings','done'}<=names: return _static_log(f, attrs, path)
+    names,size = set(f),path.stat().st_size
+    if f.userblock_size: raise ValueError('an HDF5 file with a user block')
+    if {'movies','ratings','done'}<=names: return _static_log(f, path, size, verify)
+    if not names&set(_KEYS) or not {'format','version'}<=set(f.attrs):
         raise ValueError(f'an HDF5 file, but neither a log nor windows of one (it holds {sorted(names)[:5]})')
-    version = attrs.get('version')
+    version = _attribute(f, 'version', 'i')
     if version!=_VERSION: raise ValueError(f'version {version}, this recnn reads {_VERSION}')
-    missing = set(_KEYS)-names | {'n_ratings','n_users','n_items','rewards','source','sha256'}-set(attrs)
-    if missing: raise ValueError(f'{sorted(missing)} missing')
-    arrays = {key: _array(f[key], path, mapped) for key in _KEYS}
+    missing = sorted((set(_KEYS)-names) | (set(_ATTRS)-set(f.attrs)))
+    if missing: raise ValueError(f'{missing} missing')
+    attrs,sets = {k: _attribute(f, k, kind) for k,kind in _ATTRS.items()},_data_sets(f, _KEYS, size)
+    if attrs['format']!=_FORMAT: raise ValueError(f"format {attrs['format']}, not {_FORMAT}")
+    arrays = {key: _array(d, mapped) for key,d in sets.items()}
     if verify and _checksum(arrays, attrs)!=attrs['sha256']:
         raise ValueError('the content is not what was written (checksum differs)')
-    _check_arrays(arrays, attrs)
+    _check_shapes(arrays, attrs)
+    if verify or not mapped: _check_ratings(arrays['item'], arrays['reward'], attrs['n_items'])
     return _make_log(arrays, attrs)
 
 @patch
 def open(cls:Log,
     path:str|Path, # HDF5 file as from `Log.write`, or a static file of windows
     mapped:bool=False, # map the arrays into memory, so that only what is used is read
-    verify:bool|None=None, # compare the checksum; None: for files of up to 100 MB
+    verify:bool|None=True, # compare the checksum, which reads the file once; False: trust the file
 )->Log: # `frame_size` is set where the file holds windows
     "Open and check a log's file; any other file is a `ValueError` that names it."
     import h5py
     path,again = Path(path),'write it again with `recnn prepare` or `Log.write`'
-    if not path.is_file(): raise FileNotFoundError(f'{path}: no such file; {again}')
-    if verify is None: verify = path.stat().st_size<=_VERIFY
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: {'not a plain' if path.exists() else 'no such'} file; {again}")
     try:
-        with h5py.File(path, 'r') as f: return _read(f, path, mapped, verify)
+        with h5py.File(path, 'r') as f: return _read(f, path, mapped, verify is not False)
+    except PermissionError as e: raise PermissionError(e.errno, f'{path}: may not be read') from e
     except ValueError as e: raise ValueError(f'{path}: {e}; {again}') from e
-    except (OSError, RuntimeError, LookupError, TypeError, AttributeError) as e:
+    except Exception as e: # h5py raises many unrelated classes for a broken file
         raise ValueError(f'{path}: no HDF5 file, or a broken one ({e}); {again}') from e

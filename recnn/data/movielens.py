@@ -4,18 +4,16 @@
 
 # %% ../../nbs/data/04_movielens.ipynb #ee35d016
 from __future__ import annotations
-import errno, hashlib, json, os, re, shutil, stat, tempfile, time, warnings, zipfile, zlib
-from dataclasses import dataclass
-from http.client import HTTPException
+import os, re, warnings
+from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, build_opener
 import pandas as pd
 from filelock import FileLock
 from platformdirs import user_cache_path
-from .log import Log, make_log
-from .tables import _read_arrays, check_ratings, read_items
-from ..io import _free_space, progress
+from .formats import _is_number
+from .log import Log, read_log
+from .tables import read_items
+from ..fetch import _fetch, _read_md5, _unpack
 
 # %% auto #0
 __all__ = ['MOVIELENS', 'download', 'read_movielens', 'compare_published']
@@ -43,156 +41,6 @@ MOVIELENS = {
     'ml-20m': _MovieLens('ml-20m', 190, 138_493, 27_278, 20_000_263, '0.5 to 5, halves'),
     'ml-25m': _MovieLens('ml-25m', 250, 162_541, 62_423, 25_000_095, '0.5 to 5, halves', redistribute=True),
     'ml-32m': _MovieLens('ml-32m', 239, 200_948, 87_585, 32_000_204, '0.5 to 5, halves', redistribute=True)}
-
-# %% ../../nbs/data/04_movielens.ipynb #f0962764
-def _md5(path): # 32 hexadecimal digits
-    digest = hashlib.md5(usedforsecurity=False)
-    with open(path, 'rb') as f:
-        while chunk := f.read(1<<20): digest.update(chunk)
-    return digest.hexdigest()
-
-def _read_md5(text, name):
-    "MD5 of the file `name` in lines such as `MD5 (name) = hex` or `hex  name`."
-    for line in text.splitlines():
-        hit = re.fullmatch(r'MD5 \((?P<name>.+)\) = (?P<md5>[0-9a-fA-F]{32})', line.strip()) or \
-              re.fullmatch(r'(?P<md5>[0-9a-fA-F]{32})(?:\s+\*?(?P<name>.+))?', line.strip())
-        if hit and (hit['name'] or name).rpartition('/')[2]==name: return hit['md5'].lower()
-    raise ValueError(f'no MD5 of {name} in {text[:80]!r}')
-
-# %% ../../nbs/data/04_movielens.ipynb #762fc74a
-def _side(part): return part.with_name(part.name+'.json') # URL, validator and length of the file
-def _drop(part): # start over
-    for p in (part, _side(part)): p.unlink(missing_ok=True)
-
-def _resume_point(url, part):
-    "Bytes received, validator and length of a partial download; 0 bytes where it cannot be resumed."
-    none = 0,None,None
-    try: known = json.loads(_side(part).read_text())
-    except (OSError, ValueError): return none
-    if not isinstance(known, dict) or known.get('url')!=url or not known.get('tag'): return none
-    size,total = part.stat().st_size if part.is_file() else 0,known.get('total')
-    return (size, known['tag'], total) if isinstance(total, int) and 0<size<=total else none
-
-def _tag(headers): # validator: strong ETag, else date of last change, else None
-    tag = headers.get('ETag', '')
-    return tag if tag.startswith('"') else headers.get('Last-Modified')
-
-def _begin(url, part, headers):
-    "Create an empty `part` and its note; return the declared length or None."
-    length = headers.get('Content-Length', '')
-    total = int(length) if length.isdecimal() else None
-    part.write_bytes(b'') # first: old bytes must not be paired with a new validator
-    _side(part).write_text(json.dumps(dict(url=url, tag=_tag(headers), total=total)))
-    return total
-
-# %% ../../nbs/data/04_movielens.ipynb #c1396df5
-def _ask(url, start, tag, timeout):
-    "Open a request for a file from byte `start` on."
-    if not url.startswith(('http://','https://')): raise ValueError(f'{url}: is not http:// or https://')
-    rest = {'Range': f'bytes={start}-', 'If-Range': tag} if start else {}
-    reply = build_opener().open(Request(url, headers={'User-Agent': 'recnn', **rest}), timeout=timeout)
-    if url.startswith('http:') or reply.url.startswith('https:'): return reply
-    reply.close()
-    raise ValueError(f'{url}: redirects to {reply.url}, which is not encrypted')
-
-def _stream(url, part, limit, timeout):
-    "Try once to complete `part`; an interruption is a `ConnectionError`."
-    start,tag,total = _resume_point(url, part)
-    if start and start==total: return # killed after the last byte
-    with _ask(url, start, tag, timeout) as reply:
-        if reply.status==206:
-            sent = reply.headers.get('Content-Range')
-            if sent!=f'bytes {start}-{total-1}/{total}':
-                _drop(part)
-                raise ConnectionError(f'asked for bytes {start} to {total}, the server sends {sent}')
-        else: start,total = 0,_begin(url, part, reply.headers)
-        if (total or 0)>limit: raise ValueError(f'{url}: declares {total:,} bytes, the limit is {limit:,}')
-        _free_space(part, (total or 0)-start)
-        with open(part, 'ab', buffering=0) as f, progress(None, part.stem[1:], total, 'B') as bar:
-            bar.unit_scale = True
-            bar.update(start)
-            while chunk := reply.read1(1<<18):
-                if f.tell()+len(chunk)>limit: raise ValueError(f'{url}: sends more than {limit:,} bytes')
-                f.write(chunk)
-                bar.update(len(chunk))
-            if total is not None and f.tell()!=total:
-                raise ConnectionError(f'interrupted after {f.tell():,} of {total:,} bytes')
-
-# %% ../../nbs/data/04_movielens.ipynb #5f4b157d
-def _attempt(url, part, limit, timeout):
-    "Reason why an attempt to complete `part` failed, or None; a final refusal is raised."
-    try: _stream(url, part, limit, timeout)
-    except ValueError:
-        _drop(part)
-        raise
-    except HTTPError as e:
-        said = f'the server answers {e.code} {e.reason}'
-        if e.code in (404,410): raise FileNotFoundError(f'{url}: {said}') from None
-        if e.code==416: _drop(part) # `part` is longer than the server's file
-        elif e.code<500 and e.code not in (408,429): raise OSError(f'{url}: {said}') from None
-        return said
-    except (URLError, HTTPException, ConnectionError, TimeoutError) as e:
-        return str(getattr(e, 'reason', '') or e) or type(e).__name__
-
-def _fetch(url, path, limit, md5=None, tries=5, wait=0.5, timeout=30.): # limit in bytes, timeout in s
-    "Download one file, whole and checked, or not at all; the next call resumes an interrupted download."
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part,failed = path.with_name(f'.{path.name}.part'),0
-    size = lambda: part.stat().st_size if part.exists() else 0
-    before = size()
-    while reason := _attempt(url, part, limit, timeout):
-        failed = 1 if size()-before>=1<<20 else failed+1
-        if failed>=tries: raise ConnectionError(f'{url}: {reason} (tried {tries} times); '
-                                                f'the next call resumes after {size():,} bytes')
-        time.sleep(wait*2**(failed-1))
-        before = size()
-    if md5 and (found := _md5(part))!=md5:
-        _drop(part)
-        raise ValueError(f'{url}: the MD5 is {found}, {md5} is published; call again')
-    os.replace(part, path)
-    _drop(part)
-    return path
-
-# %% ../../nbs/data/04_movielens.ipynb #4db0bb14
-def _check_zip(archive, max_bytes, max_files=200, max_ratio=50.):
-    "Refuse a zip that writes outside its folder or exceeds a bound; `max_bytes` limits the unpacked size."
-    entries,names = archive.infolist(),{n.casefold() for n in archive.namelist()}
-    if len(entries)>max_files: raise ValueError(f'has {len(entries):,} entries, the limit is {max_files}')
-    if len(names)<len(entries): raise ValueError('has two entries of one name')
-    for e in entries:
-        name,parts = e.orig_filename,e.filename.rstrip('/').split('/')
-        odd = {'','.','..'} & set(parts) or re.search(r'[\\:\x00-\x1f]', name)
-        if odd: raise ValueError(f'{name!r} is not a plain path inside the zip')
-        plain = stat.S_IFMT(e.external_attr>>16) in (0, stat.S_IFREG, stat.S_IFDIR)
-        if not plain: raise ValueError(f'{name!r} is a link or a special file')
-        known = not e.flag_bits & 1 and e.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-        if not known: raise ValueError(f'{name!r} is encrypted or compressed in an unsupported way')
-    total,packed = sum(e.file_size for e in entries),os.fstat(archive.fp.fileno()).st_size
-    if total>max_bytes: raise ValueError(f'unpacks to {total:,} bytes, the limit is {max_bytes:,}')
-    ratio = total/packed
-    if ratio>max_ratio: raise ValueError(f'unpacks to {ratio:.0f} times its size, the limit is {max_ratio:g}')
-
-# %% ../../nbs/data/04_movielens.ipynb #6e479a9d
-def _unpack(path, to, max_bytes, whole=lambda folder: True):
-    "Unpack the folder `to` of a zip, whole or not at all; `whole` checks that it is complete."
-    for left in to.parent.glob(f'.{to.name}.*.unpack'): shutil.rmtree(left, ignore_errors=True)
-    tmp = tempfile.TemporaryDirectory(prefix=f'.{to.name}.', suffix='.unpack', dir=to.parent)
-    try:
-        with tmp, zipfile.ZipFile(path) as archive:
-            _check_zip(archive, max_bytes)
-            files = [e for e in archive.infolist() if not e.is_dir()]
-            _free_space(to, sum(e.file_size for e in files))
-            for e in files:
-                place = Path(tmp.name)/e.filename
-                place.parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(e) as source, open(place, 'xb') as f: shutil.copyfileobj(source, f, 1<<20)
-            made = Path(tmp.name)/to.name
-            if not made.is_dir() or not whole(made): raise ValueError(f'has no complete folder {to.name}')
-            made.rename(to)
-    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as e:
-        if isinstance(e, OSError) and e.errno!=errno.EINVAL: raise # EINVAL: a wrong offset in the zip
-        raise ValueError(f'{path}: cannot be unpacked ({e}); nothing was written') from e
-    return to
 
 # %% ../../nbs/data/04_movielens.ipynb #97530730
 def _data_folder(): # it may not exist yet
@@ -242,44 +90,26 @@ def download(
         fetched = not path.exists()
         if fetched: _fetch_zip(name, folder, base, tries, wait)
         try: _unpack(path, to, 20*MOVIELENS[name].mb<<20, _log_file)
-        except ValueError:
-            if fetched: path.unlink()
-            raise
+        except ValueError as e:
+            if fetched:
+                path.unlink()
+                raise
+            bad = path.replace(f'{path}.damaged')
+            raise ValueError(f'{e}; the zip is now {bad}, call again to download it') from None
         if fetched: path.unlink()
     return to
 
 # %% ../../nbs/data/04_movielens.ipynb #17c6e11a
-_VALUES = {'\t': ['user_id','item_id','rating','timestamp'], # separator -> columns at each of its characters
-           '::': ['user_id','gap 0','item_id','gap 1','rating','gap 2','timestamp']}
-
-def _plain_fast(path, gap):
-    "Read a log without a header as a polars table; None where the file is not clean."
-    import polars as pl
-    kinds = dict(user_id=pl.Int32, item_id=pl.Int32, rating=pl.Float32, timestamp=pl.Int64)
-    schema = {c: kinds.get(c, pl.Int8) for c in _VALUES[gap]}
-    try: log = pl.read_csv(path, has_header=False, separator=gap[0], quote_char=None, schema=schema)
-    except (pl.exceptions.PolarsError, OSError): return None
-    empty = log.null_count().row(0, named=True)
-    if len(log)==0 or any(empty[c]!=(0 if c in kinds else len(log)) for c in schema): return None
-    return log.select(*kinds) if log['rating'].is_finite().all() else None
-
-def _plain_slow(path, gap):
-    "Read a log without a header as a pandas table; a malformed line is a `ValueError` with its row."
-    form = re.compile(rf'\d+{gap}\d+({gap}[^{gap[0]}]*){{2}}')
-    with open(path, encoding='utf-8-sig', errors='replace', newline='\n') as f:
-        for row,line in enumerate(filter(None, (l.rstrip('\r\n') for l in f)), 1):
-            if form.fullmatch(line): continue
-            raise ValueError(f'{path}, row {row}: {line[:80]!r} is not user, item (whole numbers), rating '
-                             f'and timestamp with {gap!r} between them; mend or drop the row')
-    return pd.read_csv(path, sep=gap[0], header=None, names=_VALUES[gap], quoting=3, encoding='utf-8-sig',
-                       encoding_errors='replace', low_memory=False)
-
-def _read_old_ratings(path, gap):
-    "Read, check and order a log without a header; as from `_read_arrays`."
-    log = _plain_fast(path, gap)
-    if log is None: log = check_ratings(_plain_slow(path, gap), source=str(path))
-    try: return _read_arrays(log)
-    except ValueError as e: raise ValueError(str(e).replace('DataFrame', str(path), 1)) from None
+def _old_columns(path, gap, columns):
+    "Columns of a log without a header; a first line of another form is a `ValueError`."
+    with open(path, encoding='utf-8-sig', errors='replace') as f: first = f.readline().rstrip('\n')
+    values = first.split(gap)
+    if len(values)!=4 or not all(map(_is_number, values)):
+        raise ValueError(f'{path}, row 1: {first[:80]!r} is not user, item, rating and timestamp with '
+                         f'{gap!r} between them; mend or drop the row')
+    if set(columns)-{'title'}:
+        raise ValueError(f'{path}: this format has no header, so leave columns={{...}} out')
+    return dict(user_id='1', item_id='2', rating='3', timestamp='4')|columns
 
 # %% ../../nbs/data/04_movielens.ipynb #49cd55fb
 _GENRES = ("unknown Action Adventure Animation Children's Comedy Crime Documentary Drama Fantasy Film-Noir "
@@ -313,10 +143,12 @@ def _find(source, folder):
     "Log file of a variant, a folder or a path; an error where there is none."
     path = Path(source)
     if str(source) in MOVIELENS and not path.exists(): path = download(str(source), folder)
-    log = path if path.is_file() and path.suffix in _LOGS else _log_file(path)
-    if log: return log
-    pairs = ' or '.join(f'{log} with {films}' for log,films,_ in _LOGS.values())
-    raise FileNotFoundError(f'{path}: not a log, nor a folder with {pairs}, nor one of {list(MOVIELENS)}')
+    if path.is_file() and path.suffix in _LOGS: return path
+    logs = [path/log for log,_,_ in _LOGS.values() if (path/log).is_file()]
+    if logs: return _log_file(path) or logs[0]
+    pairs = ', '.join(log for log,_,_ in _LOGS.values())
+    raise FileNotFoundError(f'{path}: not a log, nor a folder with one of {pairs}, '
+                            f'nor one of {list(MOVIELENS)}')
 
 def read_movielens(
     source:str|Path, # key of `MOVIELENS`, folder of a data set, or its log file such as u.data
@@ -325,19 +157,25 @@ def read_movielens(
     valid:float=0.1, # fraction of users to choose on, in [0,1)
     test:float=0.2, # fraction of users to report on, in [0,1)
     seed:int=0, # random seed of the split
+    columns:dict|None=None, # of a CSV file, as in `read_log`
+    items=None, # item table as in `read_log`; the data set's list of films when absent
+    low:float=0., # smallest rating that is allowed
+    duplicates:str='refuse', # rows that repeat another: 'refuse', 'drop' or 'keep'
 )->Log: # all films in the list are items, rated or not
     "Read a MovieLens data set as a log, with its users split into train, valid and test users."
-    path = _find(source, folder)
+    path,columns = _find(source, folder),columns or {}
     _,films,gap = _LOGS[path.suffix]
-    films = path.with_name(films)
-    items = (read_items if gap==',' else _read_old_films)(films) if films.is_file() else None
-    ratings,names = _read_arrays(path) if gap==',' else _read_old_ratings(path, gap)
-    here,n = path.resolve().parent,len(ratings['rating'])
+    old,films = gap!=',',path.with_name(films)
+    if items is None and films.is_file(): items = _read_old_films(films) if old else films
+    if old: columns = _old_columns(path, gap, columns)
+    log = read_log(path, columns, items, rewards, low, duplicates, valid, test, seed)
+    here,n = path.resolve().parent,len(log)
     for v in MOVIELENS.values():
         if v.frozen and v.folder==here.name and v.ratings!=n:
             raise ValueError(f'{path}: {n:,} ratings, {v.ratings:,} are published; remove {here}, call again')
-    log = make_log(ratings, items, rewards, str(source), names)
-    return log.split_users(valid, test, seed) if log.n_users>1 else log
+    known = 'there is no header','the separator' # of the old formats
+    notes = tuple(n for n in log.notes if not (old and n.startswith(known)))
+    return replace(log, source=str(source), notes=notes)
 
 # %% ../../nbs/data/04_movielens.ipynb #6ae9689a
 def compare_published(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch.utils.data import Dataset as _TorchDataset, get_worker_info
-from ..io import patch
+from ..io import _hash_arrays, patch
 from ..vectors import ItemVectors
 from .loading import _GROUP, _BlockOrder, _BufferPool, _compiled, _copy_fast, _generator
 from .log import Log
@@ -77,7 +77,7 @@ def make_state(
     "Look up the vectors of a state's items."
     items,none = items.long().to(matrix.device),(items<0).to(matrix.device)
     x = torch.cat([matrix[items.clamp(min=0)], rewards.to(matrix)[...,None]], 2)
-    return x.masked_fill(none[...,None], 0.) if none.any() else x
+    return x.masked_fill(none[...,None], 0.) if torch.compiler.is_compiling() or none.any() else x
 
 # %% ../../nbs/data/05_windows.ipynb #75e3acfc
 _RELEASE = 1<<17 # windows after which a pass in order gives pages back
@@ -88,6 +88,14 @@ def _fits(path):
     "True if a file takes at most a quarter of the machine's memory."
     total = os.sysconf('SC_PAGE_SIZE')*os.sysconf('SC_PHYS_PAGES') if hasattr(os, 'sysconf') else 8<<30
     return Path(path).is_file() and Path(path).stat().st_size<=total//4
+
+def _stamp(path): # size and time of the last change of a file
+    return None if path is None else (path.stat().st_size,path.stat().st_mtime_ns)
+
+def _open_again(path, stamp, mapped):
+    "The log of a file that was verified when it had a stamp."
+    if _stamp(path)==stamp: return Log.open(path, mapped, False)
+    raise ValueError(f'{path}: has changed since the data set was opened; open it again')
 
 # %% ../../nbs/data/05_windows.ipynb #77645da6
 class Dataset(_TorchDataset):
@@ -100,11 +108,12 @@ class Dataset(_TorchDataset):
         device:str='cpu', # where batches are made; on a GPU, log and vectors are kept there
         dtype:torch.dtype=torch.float32, # of vectors and rewards; float16 and bfloat16 halve the memory
         in_memory:bool|None=None, # read the file into memory; None: up to a quarter of the machine's memory
-        verify:bool|None=None, # compare the file's checksum; None: for files up to 100 MB
+        verify:bool=True, # compare the file's checksum
     ):
         self.path = None if isinstance(log, Log) else Path(log)
         self.in_memory = self.path is None or (_fits(log) if in_memory is None else in_memory)
         self._log = log if self.path is None else Log.open(log, not self.in_memory, verify)
+        self._stamp = _stamp(self.path)
         self.frame_size = frame_size if frame_size is not None else self._log.frame_size or 10
         self.pad,self.device,self.dtype = pad,torch.device(device),dtype
         self.vectors = self._align(vectors)
@@ -117,7 +126,7 @@ class Dataset(_TorchDataset):
     def name(self): return str(self.path or self._log.source or 'the log')
     @property
     def log(self): # opened again where another process needs it
-        if self._log is None: self._log = Log.open(self.path, not self.in_memory, False)
+        if self._log is None: self._log = _open_again(self.path, self._stamp, not self.in_memory)
         return self._log
     @property
     def matrix(self): return self.vectors.matrix # [N,D]
@@ -149,6 +158,8 @@ def _use(self:Dataset, selected):
 def _some(self:Dataset):
     "Raise a `ValueError` if there is no window."
     if len(self): return
+    if len(self._selected)==0:
+        raise ValueError(f'{self.name}: no window, since this part has no users; split them with split_users')
     most = int(np.diff(self.log.bounds)[self._selected].max(initial=0))
     need = 2 if self.pad else self.frame_size+1
     remedy = '' if self.pad or most<2 else f'; use frame_size={most-1} or less, or pad=True'
@@ -323,3 +334,9 @@ def outcomes(self:Dataset)->tuple: # items [N], rewards [N] and done [N] bool
     start,_,done = self._windows.run(0, len(self))
     last = start+self.frame_size
     return np.asarray(self.log.item[last]),np.asarray(self.log.reward[last]),done
+@patch
+def _digests(self:Dataset)->dict: # of the ratings of `users` and how they are cut, and of the vectors
+    "What tells these windows from any others: 64 hexadecimal digits each."
+    log = dict(bounds=self.log.bounds, item=self.log.item, reward=self.log.reward, users=self._selected)
+    vectors = dict(ids=self.vectors.ids, matrix=self.matrix)
+    return dict(log=_hash_arrays(log, f'{self.frame_size},{self.pad}'), vectors=_hash_arrays(vectors))

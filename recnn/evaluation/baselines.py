@@ -39,6 +39,12 @@ def _seen_matrix(queries, n_items):
     user = np.repeat(np.arange(len(queries)), [len(s) for s in queries.seen])
     return _binary(user, np.concatenate(queries.seen), (len(queries),n_items))
 
+def _shrunk_means(item, reward, n_items, shrink):
+    "Mean of all rewards, and the deviation of each item [N] with `shrink` more ratings at that mean."
+    mean = float(np.mean(reward, dtype='float64'))
+    total = np.bincount(item, reward-mean, n_items)
+    return mean,total/np.maximum(np.bincount(item, minlength=n_items)+shrink, 1e-12)
+
 # %% ../../nbs/evaluation/34_baselines.ipynb #f102a1ea
 def _pack(x, name):
     "A sparse matrix as tensors."

@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from ..agents.model import Model
 from ..data.windows import Dataset, make_state
-from .queries import Queries
+from .queries import Queries, _model_scores
+from .ranking import _lists
 from ..io import patch
-from ..vectors import mask_scores, top_k
+from ..vectors import mask_scores
 
 # %% auto #0
 __all__ = ['Episodes', 'Softmax', 'EpsilonGreedy', 'ChoiceModel']
@@ -95,24 +96,25 @@ class Softmax:
         self.model,self.temperature = model,temperature
     @torch.no_grad()
     def __call__(self, queries): # -> log-probabilities [U,N]
-        return mask_scores(self.model.scores(queries)/self.temperature, queries.seen).log_softmax(1)
+        scores = _model_scores(self.model, queries)/self.temperature
+        return mask_scores(scores, queries.hidden).log_softmax(1)
 
 # %% ../../nbs/evaluation/35a_episodes.ipynb #fa55bd25
 class EpsilonGreedy:
-    "Policy that gives the best items probability 1-epsilon and all unseen items epsilon."
+    "Policy that gives the best items probability 1-epsilon and all items that are not hidden epsilon."
     def __init__(self,
         model, # model with `scores(queries)`
-        epsilon:float=0.1, # probability of a random unseen item, in [0,1]
-        k:int=1, # number of best items, equally likely
+        epsilon:float=0.1, # probability of a random item, in [0,1]
+        k:int=1, # number of best items, equally likely; fewer where fewer are left
     ):
         if not 0<=epsilon<=1: raise ValueError(f'epsilon must lie in [0,1], got {epsilon}')
         self.model,self.epsilon,self.k = model,epsilon,k
     @torch.no_grad()
     def __call__(self, queries): # -> log-probabilities [U,N]
-        scores = mask_scores(self.model.scores(queries), queries.seen)
-        best,left = top_k(scores, self.k),scores>-torch.inf
-        p = self.epsilon*left/left.sum(1, keepdim=True)
-        return p.scatter_add(1, best, torch.full(best.shape, (1-self.epsilon)/self.k)).log()
+        scores = mask_scores(_model_scores(self.model, queries), queries.hidden)
+        best,left = _lists(scores, self.k),scores>-torch.inf
+        p,shown = self.epsilon*left/left.sum(1, keepdim=True),best>=0
+        return p.scatter_add(1, best.clamp(min=0), (1-self.epsilon)*shown/shown.sum(1, keepdim=True)).log()
 
 # %% ../../nbs/evaluation/35a_episodes.ipynb #c7815509
 @patch

@@ -13,8 +13,9 @@ from ..agents.model import Model
 from ..data.windows import Dataset
 from .baselines import Popularity
 from .episodes import ChoiceModel, Episodes, Softmax
+from .metrics import diversity
 from .off_policy import off_policy_value
-from .queries import hold_out_users, last_out
+from .queries import _SPLIT, _model_scores, hold_out_users, last_out
 from .ranking import Ranking, measure
 from .realism import RealItems
 from .satisfaction import _Satisfied, Satisfaction
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 def _fit_temperature(model, ask, grid=None):
     "Temperature of a softmax under which the choices of episodes are most likely."
     steps = [q for t in range(ask.horizon) for q in ask.at(t).blocks()]
-    scores = torch.cat([mask_scores(model.scores(q).float(), q.seen) for q in steps])
+    scores = torch.cat([mask_scores(_model_scores(model, q).float(), q.hidden) for q in steps])
     target = torch.cat([q.target for q in steps])
     scale = scores[torch.isfinite(scores)].std().item()
     if not scale>0: return 1.
@@ -45,13 +46,14 @@ def _fit_temperature(model, ask, grid=None):
     return float(scale*grid[int(np.argmin(loss))])
 
 # %% ../../nbs/evaluation/39_judges.ipynb #1f38b56b
-def _last_items(part, name, last, k, history=None):
+def _last_items(part, name, last, k, history=None, repeats=False):
     "Satisfaction of the users of a part with their last items, at most `last`."
     T = 1 if part.pad else max(part.frame_size, 1)
     length = np.sort(np.diff(part.log.bounds)[part.users])[::-1]
     n = int(min(last, length[len(length)//2]-T)) # at least half of the users can be asked
     pad = part.pad or history is not None
-    return Satisfaction(hold_out_users(part.log, n), name, history or part.frame_size, k, pad=pad)
+    protocol = hold_out_users(part.log, n, repeats)
+    return Satisfaction(protocol, name, history or part.frame_size, k, pad=pad)
 
 # %% ../../nbs/evaluation/39_judges.ipynb #0891960c
 class Judges:
@@ -70,6 +72,7 @@ class Judges:
         seed:int=0, # random seed of all judges
         last:int=10, # last items of each user whose rewards the judge of satisfaction reads
         history:int|None=None, # items that rankings give to a model; those of the data set when absent
+        repeats:bool=False, # seen items may be recommended
         **realism, # of `RealItems`
     ):
         self.k,self.gamma,self.n_episodes,self.n_boot = k,gamma,n_episodes,n_boot
@@ -77,10 +80,10 @@ class Judges:
         self.matrix = dataset.matrix
         self.train,self.valid,self.part = (dataset.part(p) for p in ('train','valid',part))
         for name,x in (('train',self.train),('valid',self.valid),(part,self.part)):
-            if len(x)==0: raise ValueError(f'{dataset.name}: no window in the part {name}; '
-                                           'judges need training, validation and test users')
-        self.queries,self.popularity = last_out(self.part, history),Popularity(self.train)
-        self.satisfaction = _last_items(self.part, part, last, k, history)
+            if len(x)==0: raise ValueError(f'{dataset.name}: no window in the part {name}; judges need '
+                                           f'training, validation and test users: {_SPLIT}')
+        self.queries,self.popularity = last_out(self.part, history, repeats),Popularity(self.train)
+        self.satisfaction = _last_items(self.part, part, last, k, history, repeats)
         self.real = RealItems(self.matrix, self.valid.outcomes()[0], seed=seed, **realism)
         self.learn,self.choose,self.ask = (Episodes.of(p, horizon) for p in (self.train,self.valid,self.part))
         self.behaviour = Softmax(ChoiceModel(self.learn))
@@ -116,8 +119,9 @@ def __call__(self:Judges,
     value = off_policy_value(policy, self.behaviour, self.learn, self.ask, self.gamma, self.confidence,
                              self.n_boot, self.min_effective, seed=self.seed)
     played = run_episodes(model, self.env, self.n_episodes, self.seed, self.confidence)
+    first = ranking.ranked[:,0]
     return _Judged(ranking, None if points is None else self.real(points),
-                   self.real(items=ranking.ranked[:,0]), values, gamma, value, played,
+                   self.real(items=first[first>=0]), values, gamma, value, played,
                    self.satisfaction(model, seed=self.seed))
 
 # %% ../../nbs/evaluation/39_judges.ipynb #db0ea64f
@@ -139,7 +143,7 @@ def row(self:Judges,
     low,high = interval(bootstrap_means(ndcg, seed=self.seed), self.confidence)
     row = {'ranking': {f'NDCG@{k}': ndcg.mean(), 'low': low, 'high': high, f'HR@{k}': v[f'HR@{k}'].mean(),
                        f'novelty@{k}': v[f'novelty@{k}'].mean(),
-                       'distinct @1': len(torch.unique(j.ranking.ranked[:,0]))},
+                       'distinct @1': diversity(j.ranking.ranked)['distinct_1']},
            'satisfaction': _satisfied_row(j.satisfied, self.confidence, self.seed),
            'realism': {'action fails': j.actions['fails'] if j.actions else math.nan,
                        'item fails': j.items['fails']}}

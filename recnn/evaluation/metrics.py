@@ -24,7 +24,8 @@ def _hits(ranked, relevant):
     shown = (np.arange(len(n))[:,None]*width+ranked.numpy()).ravel()
     if len(wanted)<64: found = np.isin(shown, wanted)
     else: found = np.r_[wanted, -1][np.searchsorted(wanted, shown)]==shown
-    return torch.from_numpy(found.reshape(ranked.shape)).double(),torch.from_numpy(n).double()
+    found = found.reshape(ranked.shape)&(ranked.numpy()>=0)
+    return torch.from_numpy(found).double(),torch.from_numpy(n).double()
 
 # %% ../../nbs/evaluation/32_metrics.ipynb #9f7ee5b5
 def _discounts(k):
@@ -70,9 +71,11 @@ def diversity(
     ranked:torch.Tensor, # [U,k] recommended items, best first
 )->dict: # distinct_1, distinct_k, top_share in (0,1], entropy in bits
     "Diversity of the recommendations over users."
-    fraction = torch.unique(ranked[:,0], return_counts=True)[1]/len(ranked)
-    return dict(distinct_1=len(fraction), distinct_k=len(torch.unique(ranked)),
-                top_share=fraction.max().item(), entropy=(fraction*(1/fraction).log2()).sum().item())
+    first = ranked[:,0][ranked[:,0]>=0]
+    fraction = torch.unique(first, return_counts=True)[1]/max(len(first), 1)
+    entropy = (fraction*(1/fraction).log2()).sum().item()
+    return dict(distinct_1=len(fraction), distinct_k=len(torch.unique(ranked[ranked>=0])),
+                top_share=max(fraction.tolist(), default=0.), entropy=entropy)
 
 # %% ../../nbs/evaluation/32_metrics.ipynb #56b8bbc9
 def exposure(
@@ -80,10 +83,11 @@ def exposure(
     n_items:int, # N
 )->dict: # coverage in (0,1], Gini in [0,1), entropy in bits
     "Coverage of the catalogue and evenness of its exposure."
-    count = torch.bincount(ranked.flatten(), minlength=n_items).double().sort().values
-    fraction = count[count>0]/count.sum()
+    count = torch.bincount(ranked[ranked>=0], minlength=n_items).double().sort().values
+    total = count.sum().clamp(min=1)
+    fraction = count[count>0]/total
     i = torch.arange(1, n_items+1, dtype=torch.float64)
-    gini = ((2*i-n_items-1)*count).sum()/(n_items*count.sum())
+    gini = ((2*i-n_items-1)*count).sum()/(n_items*total)
     return dict(coverage=len(fraction)/n_items, Gini=gini.item(),
                 entropy=-(fraction*fraction.log2()).sum().item()+0.) # + 0: no negative zero
 
@@ -91,15 +95,17 @@ def exposure(
 def _novelty(ranked, popularity):
     "Mean self-information of each list [U], in bits."
     p = popularity.count.double().clamp(min=1)/popularity.n_users
-    return -p.log2()[ranked].mean(1)
+    bits = torch.cat([-p.log2(), torch.zeros(1).double()]) # the last: no item, -1
+    return bits[ranked].sum(1)/(ranked>=0).sum(1).clamp(min=1)
 
 # %% ../../nbs/evaluation/32_metrics.ipynb #add7ff4a
 def _list_diversity(ranked, vectors, block=4096):
-    "Mean cosine distance [U] of the pairs of items of each list, k at least 2."
-    k,unit = ranked.shape[1],F.normalize(vectors, dim=1)
+    "Mean cosine distance [U] of the pairs of items of each list; 0 for a list of one item."
+    unit = F.normalize(torch.cat([vectors, vectors.new_zeros(1, vectors.shape[1])]), dim=1) # the last: -1
     total = torch.cat([unit[r].sum(1).double().square().sum(1) for r in ranked.split(block)])
     own = unit.double().square().sum(1)[ranked].sum(1) # |sum|^2 = own + twice the sum over pairs
-    return 1-(total-own)/(k*(k-1))
+    n = (ranked>=0).sum(1)
+    return torch.where(n>1, 1-(total-own)/(n*(n-1)).clamp(min=1), 0.)
 
 # %% ../../nbs/evaluation/32_metrics.ipynb #8e179da6
 def _popular_place(hits, ranked, queries, popularity):
@@ -108,7 +114,7 @@ def _popular_place(hits, ranked, queries, popularity):
     out = torch.full(ranked.shape, -1)
     for u,j in hits.nonzero().tolist():
         own = place[ranked[u,j]]
-        seen = (place[np.unique(queries.seen[u])]<own).sum() if queries.exclude_seen else 0
+        seen = 0 if queries.repeats else (place[np.unique(queries.seen[u])]<own).sum()
         out[u,j] = int(own-seen)
     return out
 

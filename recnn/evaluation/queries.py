@@ -24,13 +24,17 @@ class Queries:
     seen:list # U int arrays: all items rated before, first to last
     user_id:np.ndarray # [U] the log's own ids
     relevant:list|None=None # U int arrays: items that count as hits; the target when absent
-    exclude_seen:bool=True # seen items are not recommended; one that is relevant anyway counts as missed
+    repeats:bool=False # seen items may be recommended; if not, one that is relevant counts as missed
     n_items:int|None=None # N, items that are ranked
     about:str='' # protocol, users and items ranked, in a sentence
     time:np.ndarray|None=None # [U] time of the target, in seconds
+    cold:np.ndarray|None=None # [U] relevant items without a training rating; None: not known
     def __post_init__(self):
         if self.relevant is None: object.__setattr__(self, 'relevant', list(self.target.numpy()[:,None]))
     def __len__(self): return len(self.target)
+    @property
+    def hidden(self): # U int arrays of items that may not be recommended, or None
+        return None if self.repeats else self.seen
 
 # %% ../../nbs/evaluation/31_queries.ipynb #8e3b47b5
 @patch
@@ -41,7 +45,8 @@ def __getitem__(self:Queries,
     pick = lambda x: x[s] if isinstance(s, slice) else [x[i] for i in np.asarray(s).tolist()]
     return replace(self, items=self.items[s], rewards=self.rewards[s], target=self.target[s],
                    seen=pick(self.seen), user_id=self.user_id[s], relevant=pick(self.relevant),
-                   time=None if self.time is None else self.time[s])
+                   time=None if self.time is None else self.time[s],
+                   cold=None if self.cold is None else self.cold[s])
 
 # %% ../../nbs/evaluation/31_queries.ipynb #21c21b16
 @patch
@@ -51,12 +56,50 @@ def blocks(self:Queries,
     "Yield the questions of `size` users at a time."
     return (self[i:i+size] for i in range(0, len(self), size))
 
+# %% ../../nbs/evaluation/31_queries.ipynb #1733950d
+@patch
+def left_out(self:Queries)->dict: # seen, cold (None where it is not known)
+    "Number of relevant items that were seen before, and of those without a training rating."
+    width = 1+max([int(np.max(x)) for x in (*self.relevant,*self.seen) if len(x)], default=0)
+    def pairs(lists): # one integer for each pair of user and item
+        lengths = [len(x) for x in lists]
+        item = np.concatenate([np.zeros(0, 'int64'), *lists]).astype('int64')
+        return (np.repeat(np.arange(len(lists)), lengths)*width+item)[item>=0]
+    wanted,found = np.unique(pairs(self.relevant)),pairs(self.seen)
+    place = np.searchsorted(wanted, found).clip(max=max(len(wanted)-1, 0))
+    again = np.unique(place[wanted[place]==found]) if len(wanted) else ()
+    return dict(seen=len(again), cold=None if self.cold is None else int(self.cold.sum()))
+
+# %% ../../nbs/evaluation/31_queries.ipynb #321de307
+def _check_scores(table, model, queries, what='score'):
+    "A table [U,N] of a model's answers; NaN or a wrong shape is a `ValueError`."
+    U,N,name = len(queries),queries.n_items,getattr(model, 'label', '') or type(model).__name__
+    if table.ndim!=2 or len(table)!=U or N not in (None,table.shape[1]):
+        raise ValueError(f'{name}: {what}s of shape {list(table.shape)} for {U} users and {N} items; '
+                         'ask a model that was fitted on the same catalogue')
+    if table.sum().isnan() and table.isnan().any(): # the sum of both infinities is NaN, too
+        row,item = table.isnan().nonzero()[0].tolist()
+        user = queries.user_id[row:row+1].tolist()[0]
+        raise ValueError(f'{name}: the {what} of item {item} for user {user!r} is NaN; a {what} is a number, '
+                         'or -inf for an item that is not to be recommended')
+    return table if table.is_floating_point() else table.double()
+
+def _model_scores(model, queries):
+    "Scores [U,N] of a model, or of anything with `scores(queries)`."
+    return _check_scores(model.scores(queries), model, queries)
+
 # %% ../../nbs/evaluation/31_queries.ipynb #f920688f
-def _about(name, n_users, n_relevant, n_items, exclude_seen=True):
-    "Protocol, users, items and ranking in a sentence."
-    found = 'the next item of each' if n_relevant==n_users else f'{n_relevant:,} relevant items'
-    seen = 'left out' if exclude_seen else 'ranked as well'
-    return f'{name}: {n_users:,} users, {found}; all {n_items:,} items ranked, items seen before {seen}'
+_SPLIT = ('split the users with log.split_users(valid=..., test=...), '
+          'with larger fractions where users are few')
+
+def _about(name, q):
+    "Protocol, users, items and ranking in a sentence, with the targets that cannot be found."
+    n,counts = sum(map(len, q.relevant)),q.left_out()
+    found = 'the next item of each' if n==len(q) else f'{n:,} relevant items'
+    seen = f"{'ranked as well' if q.repeats else 'left out'} ({counts['seen']:,} of {n:,} targets)"
+    about = f'{name}: {len(q):,} users, {found}; all {q.n_items:,} items ranked, items seen before {seen}'
+    if counts['cold'] is None: return about
+    return f"{about}; {counts['cold']:,} of {n:,} targets without a training rating"
 
 def _states(log, ends, frame_size, begin):
     "Items [U,T] and rewards [U,T] of the T ratings before rows `ends`, padded before rows `begin`."
@@ -70,21 +113,33 @@ def _seen(log, begin, ends):
     "Items of rows `begin` to `ends`, an array a user."
     return [np.array(log.item[a:b], 'int64') for a,b in zip(begin, ends)]
 
+def _questions(log, users, first, relevant, name, frame_size, learn, repeats):
+    "`Queries` about `relevant` items, asked at rows `first`; `learn` [R] marks training ratings, or None."
+    begin = log.bounds[users]
+    items,rewards = _states(log, first, frame_size, begin)
+    rated = None if learn is None else np.bincount(log.item[learn], minlength=log.n_items)>0
+    cold = None if learn is None else np.array([int((~rated[r]).sum()) for r in relevant])
+    q = Queries(items, rewards, torch.tensor([int(r[0]) for r in relevant]), _seen(log, begin, first),
+                log.user_ids[users], relevant, repeats, log.n_items,
+                time=np.asarray(log.timestamp[first], 'int64'), cold=cold)
+    return replace(q, about=_about(name, q))
+
 # %% ../../nbs/evaluation/31_queries.ipynb #8f606303
 def last_out(
     part:Dataset, # windows of held-out users, such as `dataset.part('test')`
     frame_size:int|None=None, # T, items in a state, which may be padded; that of the data set when absent
+    repeats:bool=False, # seen items may be recommended
 )->Queries:
     "Ask each user that has a window for the last item."
-    log,users,n = part.log,part.users,part.n_items
+    log,users = part.log,part.users
+    if len(part._selected)==0: raise ValueError(f'{part.name}: no user in this part; {_SPLIT}')
     if len(users)==0:
         raise ValueError(f'{part.name}: no user of this part has a window; lower frame_size or use pad=True')
-    begin,last = log.bounds[users],log.bounds[users+1]-1
-    items,rewards = _states(log, last, frame_size or part.frame_size, begin)
-    target = torch.from_numpy(np.asarray(log.item[last]).astype('int64'))
-    about = _about('leave last out on held-out users', len(users), len(users), n)
-    return Queries(items, rewards, target, _seen(log, begin, last), part.user_ids, n_items=n, about=about,
-                   time=np.asarray(log.timestamp[last], 'int64'))
+    last = log.bounds[users+1]-1
+    relevant = list(np.asarray(log.item[last]).astype('int64')[:,None])
+    learn = None if (log.split[users]==0).any() else log.split[log.user]==0
+    return _questions(log, users, last, relevant, 'leave last out on held-out users',
+                      frame_size or part.frame_size, learn, repeats)
 
 # %% ../../nbs/evaluation/31_queries.ipynb #3fd159c8
 _ROLES = ('train','valid','test','history') # 'history' is read when its user is asked, and never learnt from
@@ -96,7 +151,7 @@ class Protocol:
     log:Log # all ratings
     role:np.ndarray # [R] int8: 0 train, 1 valid, 2 test, 3 history
     name:str # how the log was cut
-    exclude_seen:bool=True # items rated before are not recommended
+    repeats:bool=False # items rated before may be recommended
     def __post_init__(self):
         if len(self.role)!=len(self.log):
             raise ValueError(f'{len(self.role)} roles for {len(self.log)} ratings')
@@ -130,21 +185,21 @@ def _to_end(log):
 def leave_last_n(
     log:Log, # all users
     n:int=1, # ratings of each user that are asked about
-    exclude_seen:bool=True, # items rated before are not recommended
+    repeats:bool=False, # items rated before may be recommended
 )->Protocol:
     "Hold out the last `n` ratings of each user for the test and the `n` before them for validation."
     if n<1: raise ValueError(f'n must be at least 1, got {n}')
     after,length = _to_end(log)
     role = np.where(after<n, 2, np.where(after<2*n, 1, 0))
     name = 'leave last out' if n==1 else f'leave last {n} out'
-    return Protocol(log, np.where(length>2*n, role, 0).astype('int8'), name, exclude_seen)
+    return Protocol(log, np.where(length>2*n, role, 0).astype('int8'), name, repeats)
 
 # %% ../../nbs/evaluation/31_queries.ipynb #c146267e
 def time_split(
     log:Log, # all users
     valid:float=0.1, # fraction of the ratings, in [0,1)
     test:float=0.1, # fraction of the ratings, in (0,1)
-    exclude_seen:bool=True, # items rated before are not recommended
+    repeats:bool=False, # items rated before may be recommended
 )->Protocol:
     "Cut at two moments, the same for all users; ratings of one second stay together."
     if valid<0 or test<=0 or valid+test>=1:
@@ -154,21 +209,25 @@ def time_split(
     first,second = np.sort(time)[[-n_test-round(valid*len(time)), -n_test]]
     role = (time>=first).astype('int8')+(time>=second) if valid else 2*(time>=second)
     name = f'global time split, validation from {first} and test from {second}'
-    return Protocol(log, role.astype('int8'), name, exclude_seen)
+    return Protocol(log, role.astype('int8'), name, repeats)
 
 # %% ../../nbs/evaluation/31_queries.ipynb #2233ad5a
 def hold_out_users(
     log:Log, # users split by `Log.split_users`
     n:int=1, # ratings of each held-out user that are asked about
-    exclude_seen:bool=True, # items rated before are not recommended
+    repeats:bool=False, # items rated before may be recommended
 )->Protocol:
     "Learn from the training users and ask the others."
     if n<1: raise ValueError(f'n must be at least 1, got {n}')
+    for part in ('train','test'):
+        if not (log.split==_ROLES.index(part)).any():
+            name = log.source or 'the log'
+            raise ValueError(f'{name}: none of {log.n_users:,} users is in {part}; {_SPLIT}')
     after,length = _to_end(log)
     part = log.split[log.user]
     role = np.where(part==0, 0, np.where((after<n) & (length>n), part, 3))
     name = 'leave last out on held-out users' if n==1 else f'leave last {n} out on held-out users'
-    return Protocol(log, role.astype('int8'), name, exclude_seen)
+    return Protocol(log, role.astype('int8'), name, repeats)
 
 # %% ../../nbs/evaluation/31_queries.ipynb #ce4686c5
 @patch
@@ -195,22 +254,22 @@ def queries(self:Protocol,
     if part not in ('valid','test'): raise ValueError(f"part must be 'valid' or 'test', got {part!r}")
     log,code,least = self.log,_ROLES.index(part),1 if pad else max(frame_size, 1)
     asked = np.flatnonzero(self.role==code)
+    if len(asked)==0:
+        raise ValueError(f'{self.name}: no rating is held out for {part}; '
+                         'hold out more ratings or users, or bring a longer log')
     users,at = np.unique(log.user[asked], return_index=True)
     begin,first,end = log.bounds[users],asked[at],log.bounds[users+1]
     keep = first-begin>=least
     if not keep.any():
         raise ValueError(f'{self.name}: nobody in {part} has {least} ratings before the question; '
                          'lower frame_size or use pad=True')
-    users,begin,first,end = users[keep],begin[keep],first[keep],end[keep]
+    users,first,end = users[keep],first[keep],end[keep]
     relevant = [_answers(log.item[a:b], self.role[a:b], code) for a,b in zip(first, end)]
-    n_relevant = sum(map(len, relevant))
-    about = _about(f'{self.name}, {part}', len(users), n_relevant, log.n_items, self.exclude_seen)
-    if not keep.all():
-        about += f'; {(~keep).sum():,} users with fewer than {least} items before the question not asked'
-    items,rewards = _states(log, first, frame_size, begin)
-    return Queries(items, rewards, torch.tensor([r[0] for r in relevant]), _seen(log, begin, first),
-                   log.user_ids[users], relevant, self.exclude_seen, log.n_items, about,
-                   np.asarray(log.timestamp[first], 'int64'))
+    name,learn = f'{self.name}, {part}',self.role==0
+    q = _questions(log, users, first, relevant, name, frame_size, learn, self.repeats)
+    if keep.all(): return q
+    some = f'{(~keep).sum():,} users with fewer than {least} items before the question not asked'
+    return replace(q, about=f'{q.about}; {some}')
 
 # %% ../../nbs/evaluation/31_queries.ipynb #16a61743
 def _rated(part, log):

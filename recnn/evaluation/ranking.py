@@ -10,17 +10,28 @@ import numpy as np
 import torch
 from ..agents.model import Model
 from .metrics import _list_metrics, diversity, exposure, ndcg
-from .queries import Queries, last_out
+from .queries import Queries, _model_scores, last_out
 from .statistics import bootstrap_means, decide, interval, paired_difference
-from ..data.returns import discounted_returns
+from .values import q_and_return
 from ..io import patch
-from ..vectors import top_k
+from ..vectors import mask_scores, top_k
 
 # %% auto #0
 __all__ = ['rank_items', 'Ranking', 'measure', 'summary', 'rank_table', 'intervals', 'compare', 'Reranked', 'Watch']
 
 # %% ../../nbs/evaluation/33_ranking.ipynb #e99de4f3
 if TYPE_CHECKING: import pandas as pd
+
+# %% ../../nbs/evaluation/33_ranking.ipynb #0fa49def
+def _lists(scores, k, hidden=None, exclude=None, only=None):
+    "The best items [U,k] of each row that may be recommended; -1 where fewer than k are left."
+    scores,n = mask_scores(scores, hidden, exclude, only),min(k, scores.shape[1])
+    try: best = top_k(scores, n)
+    except ValueError: # a row is short
+        left = (scores>-torch.inf).sum(1, keepdim=True)
+        none = torch.arange(n, device=left.device)>=left
+        best = top_k(scores.clamp(min=torch.finfo(scores.dtype).min), n).masked_fill_(none, -1)
+    return best if n==k else torch.cat([best, best.new_full((len(best),k-n), -1)], 1)
 
 # %% ../../nbs/evaluation/33_ranking.ipynb #e91c1454
 def rank_items(
@@ -30,16 +41,18 @@ def rank_items(
     block:int=256, # users scored at once; bounds memory
     exclude=None, # int array of items that are recommended to nobody
     only=None, # int array of the items that may be recommended; None: all
-)->torch.Tensor: # [U,k] int64 items, best first
+)->torch.Tensor: # [U,k] int64 items, best first; -1 where a user has fewer than k items left
     "Recommend `k` items to each user."
-    def best(q): return top_k(model.scores(q), k, q.seen if q.exclude_seen else None, exclude, only)
+    if k<1: raise ValueError(f'k must be at least 1, got {k}')
+    if len(queries)==0: raise ValueError('no user is asked; take more users, or a part that has some')
+    def best(q): return _lists(_model_scores(model, q), k, q.hidden, exclude, only)
     return torch.cat([best(q) for q in queries.blocks(block)])
 
 # %% ../../nbs/evaluation/33_ranking.ipynb #52f799d6
 @dataclass(frozen=True)
 class Ranking:
     "Lists of one model and their metrics."
-    ranked:torch.Tensor # [U,k] items, best first
+    ranked:torch.Tensor # [U,k] items, best first; -1 where a user has fewer than k items left
     values:pd.DataFrame # a row a user, a column a metric
     lists:dict # metrics of all lists together: coverage, Gini and entropy
     about:str # protocol, users and items ranked, in a sentence
@@ -65,10 +78,12 @@ def measure(
     ks = _cutoffs(k)
     ranked = rank_items(model, queries, ks[-1], block)
     n_items = queries.n_items or model.scores(queries[:1]).shape[1]
+    n_short,about = int((ranked[:,-1]<0).sum()),queries.about
+    if n_short: about += f'; {n_short:,} users have fewer than {ks[-1]} items left and get shorter lists'
     values = _list_metrics(ranked, queries, ks, popularity, vectors)
     lists = {f'{name}@{k}': x for k in ks for name,x in exposure(ranked[:,:k], n_items).items()}
     users = pd.Index(queries.user_id, name='user_id')
-    return Ranking(ranked, pd.DataFrame(values, index=users, copy=False), lists, queries.about)
+    return Ranking(ranked, pd.DataFrame(values, index=users, copy=False), lists, about)
 
 # %% ../../nbs/evaluation/33_ranking.ipynb #6f73420d
 def summary(
@@ -76,6 +91,7 @@ def summary(
 )->pd.DataFrame: # a row a model, a column a metric; the protocol in `attrs`
     "Means over users, and the metrics of all lists together."
     import pandas as pd
+    if not rankings: raise ValueError('no ranking to show; make one with `measure`')
     rows = {name: dict(r.values.mean()) | r.lists for name,r in rankings.items()}
     table = pd.DataFrame.from_dict(rows, orient='index')
     table.attrs['protocol'] = next(iter(rankings.values())).about
@@ -90,7 +106,7 @@ class _Sampled(Model, abstract=True):
         user = [int(user)] if isinstance(user, (int,np.integer)) else list(str(user).encode())
         return np.random.default_rng([self.seed, *user])
     def scores(self, queries):
-        scores = self.model.scores(queries)
+        scores = _model_scores(self.model, queries)
         out = torch.full_like(scores, -torch.inf)
         for i,(user,seen,relevant) in enumerate(zip(queries.user_id, queries.seen, queries.relevant)):
             order = self.rng(user).permutation(scores.shape[1])
@@ -132,7 +148,9 @@ def rank_table(
         queries = replace(queries, about=_sampled_about(queries, n_negatives))
     made = {name: m if isinstance(m, Ranking) else measure(m, queries, ks) for name,m in models.items()}
     table = pd.DataFrame.from_dict({name: _short_row(r, ks) for name,r in made.items()}, orient='index')
-    table.attrs['protocol'] = queries.about
+    seen = queries.left_out()['seen']
+    if seen: table['seen targets'] = seen
+    table.attrs['protocol'] = next((r.about for r in made.values()), queries.about)
     return table
 
 # %% ../../nbs/evaluation/33_ranking.ipynb #bd09a16e
@@ -145,6 +163,7 @@ def intervals(
 )->pd.DataFrame: # a row a model; columns mean, low and high
     "Mean of a metric with its bootstrap interval over users."
     import pandas as pd
+    if not rankings: raise ValueError('no ranking to show; make one with `measure`')
     values = np.stack([r.values[metric].to_numpy() for r in rankings.values()], 1)
     low,high = interval(bootstrap_means(values, n_boot, seed), confidence)
     table = pd.DataFrame(dict(mean=values.mean(0), low=low, high=high), index=list(rankings))
@@ -181,10 +200,13 @@ class Reranked(Model, abstract=True):
         k:int=20, # candidates that the critic orders
     ): self.agent,self.k = agent,k
     def scores(self, queries): # `Queries` -> [U,N]
-        scores = self.agent.scores(queries)
-        near = top_k(scores, self.k, queries.seen if queries.exclude_seen else None) # [U,k]
+        scores = _model_scores(self.agent, queries)
+        near = _lists(scores, self.k, queries.hidden) # [U,k]
+        none = near<0 # a short list repeats its first item
+        near = torch.where(none, near[:,:1], near).clamp(min=0)
         q = self.agent.q_items(self.agent.state(queries.items, queries.rewards), near).cpu()
         place = q.argsort(dim=1, descending=True, stable=True).argsort(1) # 0 for the highest Q
+        place = torch.where(none, place[:,:1], place)
         return scores.scatter(1, near, scores.amax(1, keepdim=True)+self.k-place)
 
 # %% ../../nbs/evaluation/33_ranking.ipynb #a625f895
@@ -199,11 +221,11 @@ class Watch:
         k:int=10, # length of the lists
         users:int=200, # users who are asked, at most
         windows:int=200, # windows whose values are asked, at most
+        repeats:bool=False, # seen items may be recommended
     ):
-        asked = last_out(part)
+        asked = last_out(part, repeats=repeats)
         self.part,self.k,self.queries = part,k,asked[_spread(len(asked), users)]
         self.rows = _spread(len(part), windows)
-        self.windows = part.windows(torch.from_numpy(self.rows))
     def __repr__(self): return f'{len(self.queries)} users and {len(self.rows)} windows of {self.part.name}'
 
 # %% ../../nbs/evaluation/33_ranking.ipynb #0ea1faf0
@@ -215,10 +237,6 @@ def __call__(self:Watch,
     ranked = rank_items(agent, self.queries, self.k)
     row = dict(distinct=diversity(ranked)['distinct_1'], ndcg=ndcg(ranked, self.queries.target).mean().item())
     if agent.critic is not None:
-        _,reward,done = self.part.outcomes()
-        returns = discounted_returns(reward, done, agent.config.gamma)[self.rows].mean()
-        batch = self.windows.to(agent.device, torch.float32)
-        row |= dict(q_policy=agent.q_own(batch).mean().item(), q_logged=agent.q(batch).mean().item(),
-                    returns=returns)
+        row |= {name: float(x.mean()) for name,x in q_and_return(agent, self.part, rows=self.rows).items()}
     points = agent.points(self.queries)
     return row if points is None else row|dict(length=points.norm(dim=1).mean().item())

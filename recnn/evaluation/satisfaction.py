@@ -11,13 +11,12 @@ import numpy as np
 import torch
 from ..agents.model import Model
 from ..data.log import Rewards
-from .baselines import _Baseline
+from .baselines import _Baseline, _shrunk_means
 from .metrics import _discounts
-from .queries import Protocol, Queries
-from .ranking import rank_items
+from .queries import Protocol, Queries, _check_scores, _model_scores
+from .ranking import _lists, rank_items
 from .statistics import bootstrap_means, interval
 from ..io import patch
-from ..vectors import top_k
 
 # %% auto #0
 __all__ = ['Satisfaction', 'sensitivity', 'ItemMeans', 'compare_satisfaction']
@@ -93,7 +92,7 @@ def _rows(self:Satisfaction, ranked):
     "Row of the answers [U,k] for each shown item; -1 where the person did not go on to rate it."
     shown = np.arange(len(ranked))[:,None]*self.n_items+ranked.numpy()
     place = np.searchsorted(self.key, shown).clip(max=len(self.key)-1)
-    return np.where(self.key[place]==shown, self.order[place], -1)
+    return np.where((self.key[place]==shown) & (ranked.numpy()>=0), self.order[place], -1)
 
 @patch
 def _ndcg(self:Satisfaction, rows, hit, reward=1.):
@@ -158,7 +157,7 @@ def _shuffled(queries, seed):
 
 def _overlap(a, b):
     "Number of items [U] that two lists [U,k] have in common."
-    return (a[:,:,None]==b[:,None]).any(2).sum(1).double().numpy()
+    return ((a[:,:,None]==b[:,None])&(a>=0)[:,:,None]).any(2).sum(1).double().numpy()
 
 # %% ../../nbs/evaluation/38a_satisfaction.ipynb #dd8abe51
 def _kept(show, shown, queries, scale, seed): # `show` gives the lists of questions
@@ -192,11 +191,12 @@ def _ask(self:Satisfaction, model, block):
     "Items shown [U,k], and scores and predicted rewards [P] of the answers; None without predictions."
     ranked,found = [],([],[])
     for q in self.queries.blocks(block):
-        scores = model.scores(q)
-        ranked.append(top_k(scores, self.k, q.seen if q.exclude_seen else None).cpu())
+        scores = _model_scores(model, q)
+        ranked.append(_lists(scores, self.k, q.hidden).cpu())
         row = np.repeat(np.arange(len(q)), [len(r) for r in q.relevant])
         place = torch.from_numpy(row),torch.from_numpy(np.concatenate(q.relevant))
         predicted = model.predict_rewards(q) if isinstance(model, Model) else None
+        if predicted is not None: _check_scores(predicted, model, q, 'predicted reward')
         for x,out in zip((scores,predicted), found): out += [] if x is None else [x.cpu()[place]]
     return torch.cat(ranked),*(torch.cat(x).double().numpy() if x else None for x in found)
 
@@ -229,9 +229,8 @@ class ItemMeans(_Baseline):
         keep = slice(None) if log is train else np.isin(log.user, train._selected)
         item,reward = np.asarray(log.item)[keep],np.asarray(log.reward)[keep].astype('float64')
         if len(item)==0: raise ValueError(f'{log.source or "the log"}: no rating to learn from')
-        mean,n = reward.mean(),log.n_items
-        means = mean+np.bincount(item, reward-mean, n)/(np.bincount(item, minlength=n)+shrink)
-        self.means = torch.from_numpy(means).float() # [N]
+        mean,deviation = _shrunk_means(item, reward, log.n_items, shrink)
+        self.means = torch.from_numpy(mean+deviation).float() # [N]
     def scores(self, queries): return self.means.expand(len(queries), -1) # `Queries` -> [U,N]
     def predict_rewards(self, queries): return self.scores(queries)
 

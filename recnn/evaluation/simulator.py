@@ -14,7 +14,8 @@ import torch
 from ..agents.model import Model
 from ..data.planted import _PlantedLog
 from ..data.windows import Dataset, make_state
-from .queries import Queries
+from .baselines import _shrunk_means
+from .queries import Queries, _model_scores
 from ..io import patch
 from ..vectors import ItemVectors, similarity, top_k
 
@@ -57,6 +58,7 @@ class PlantedUsers:
 # %% ../../nbs/evaluation/37_simulator.ipynb #dbc5fd99
 def _user_ratings(part):
     "All item indices [n] and rewards [n] of each user of a data set, by id."
+    part._some()
     pairs = zip(part.histories('items'), part.histories('rewards'))
     return {u: (items,rewards.astype('float32')) for u,(items,rewards) in zip(part.user_ids.tolist(), pairs)}
 
@@ -69,13 +71,13 @@ class TasteModel:
         offset:float=1., # penalty of the squared deviation c_u
         shrink:float=5., # lambda_b, ratings at the mean that are added to each item
     ):
+        train._some()
         matrix = train.matrix.numpy()
-        self.matrix = np.c_[np.ones(len(matrix)), matrix/matrix.std()]
+        spread = matrix.std() if matrix.size else 0. # 0 where there are no vectors, or all are equal
+        self.matrix = np.c_[np.ones(len(matrix)), matrix/(spread or 1.)]
         self.penalty,self.offset = np.r_[offset, np.full(matrix.shape[1], penalty)],offset
         item,reward = (np.concatenate(x) for x in zip(*_user_ratings(train).values()))
-        self.mean = float(reward.mean())
-        n = np.bincount(item, minlength=len(matrix))
-        self.bias = np.bincount(item, reward-self.mean, len(matrix))/(n+shrink)
+        self.mean,self.bias = _shrunk_means(item, reward, len(matrix), shrink)
 
     def taste(self, item, reward): # ratings [n],[n] of a user -> weights [1+D]
         x = self.matrix[item]
@@ -170,7 +172,7 @@ class RecommendEnv(gymnasium.Env):
         T = self.users.frame_size
         last = lambda x, padding: torch.tensor([[padding]*(T-len(x))+x[-T:]])
         return Queries(last(self.items, -1), last(self.given, 0.), torch.tensor([-1]), [np.array(self.items)],
-                       np.array([self.user]), exclude_seen=not self.rules.repeats, n_items=len(self.matrix))
+                       np.array([self.user]), repeats=self.rules.repeats, n_items=len(self.matrix))
     @property
     def state(self): # [T,D+1]
         q = self.queries
@@ -246,7 +248,7 @@ def _choose(who, env, observation):
     if not isinstance(who, Model): return who.predict(observation, deterministic=True)[0]
     queries = game.queries
     if game.proto: return who.points(queries)[0].numpy()/game.reach
-    return int(top_k(who.scores(queries), 1, queries.seen if queries.exclude_seen else None))
+    return int(top_k(_model_scores(who, queries), 1, queries.hidden))
 
 def _check_player(who, env):
     "Raise a `TypeError` if somebody cannot play."

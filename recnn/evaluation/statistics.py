@@ -81,6 +81,10 @@ def paired_difference(
     a,b = np.asarray(a, 'float64'),np.asarray(b, 'float64')
     if a.shape!=b.shape:
         raise ValueError(f'a has shape {a.shape} and b {b.shape}; give both for the same users')
+    for name,x in dict(a=a, b=b).items():
+        if np.isnan(x).any():
+            raise ValueError(f'{name} is NaN for user {np.isnan(x).nonzero()[0][0]}, counted from 0; '
+                             'leave out users without a value, in both')
     d = a-b
     low,high = interval(bootstrap_means(d, n_boot, seed), confidence)
     p = np.apply_along_axis(_sign_flip, 0, d, n_flips, seed)[()]

@@ -31,16 +31,24 @@ def q_and_return(
     agent, # agent with a critic
     part:Dataset, # held-out windows
     batch_size:int=4096, # windows in a batch
+    rows=None, # int array of the windows that are asked; None: all
 )->dict: # arrays [N] float64: q_logged, q_policy, returns
     "Q of the logged items and of the agent's own actions, and the discounted return."
-    logged,policy = [],[]
-    for batch in part.batches(batch_size, shuffle=False):
+    part._some()
+    logged,policy,rows = [],[],np.arange(len(part)) if rows is None else rows
+    for some in torch.as_tensor(rows).split(batch_size):
+        batch = part.windows(some)
         batch = batch.to(agent.device, torch.float32)
         logged.append(agent.q(batch))
         policy.append(agent.q_own(batch))
-    join = lambda xs: torch.cat(xs).cpu().numpy().astype('float64')
+    def join(xs):
+        q = torch.cat(xs).cpu().numpy().astype('float64')
+        if not np.isnan(q).any(): return q
+        window = np.asarray(rows)[[np.isnan(q).argmax()]]
+        user = part.user_ids[part._windows.at(window)[1]].tolist()[0]
+        raise ValueError(f'{type(agent).__name__}: Q for user {user!r} is NaN; the critic has diverged')
     _,reward,done = part.outcomes()
-    returns = discounted_returns(reward, done, agent.config.gamma)
+    returns = discounted_returns(reward, done, agent.config.gamma)[rows]
     return dict(q_logged=join(logged), q_policy=join(policy), returns=returns)
 
 # %% ../../nbs/evaluation/35_values.ipynb #47bd5fb6
@@ -64,6 +72,7 @@ def q_values(
     tail:float=0.05, # for 'drop': largest fraction of a value that may be missing
 )->QValues:
     "Values of held-out windows by an agent's critic, and their returns."
+    part._some()
     c = agent.config
     end = end or ('terminal' if getattr(c, 'end_is_terminal', True) else 'drop')
     _,reward,done = part.outcomes()

@@ -227,12 +227,8 @@ def _history_block(
     return (index, matrix) if len(index)>1 else None
 
 # %% ../../nbs/items/12_merge.ipynb #2dc08814
-def _metadata_block(
-    log:Log, # with the catalogue
-    metadata:tuple|None, # index, matrix; None: categories and years
-    complete:bool, # rows for every item; missing ones get the mean
-)->tuple|None: # index, matrix; None where nothing is known
-    "Make the block of categories, or check the given one."
+def _metadata_block(log, metadata, complete):
+    "The block of categories, or the given one; `complete`: with rows for every item. None without columns."
     if metadata is None: metadata = np.arange(log.n_items),_category_block(log.items)
     index,x = (np.asarray(m) for m in metadata)
     if len(index) and not 0<=index.min()<=index.max()<log.n_items:
@@ -243,6 +239,16 @@ def _metadata_block(
     full = np.tile(x.mean(0), (log.n_items,1))
     full[index] = x
     return np.arange(log.n_items),full
+
+# %% ../../nbs/items/12_merge.ipynb #a37ea86d
+def _described(items):
+    "Mask [N] of items with a title, text, category or year."
+    known = np.array([bool(t) for t in item_texts(items)])
+    return known|(items['year']>0).to_numpy() if 'year' in items else known
+
+def _fill_mean(x, described, rated):
+    "A block [N,H] in which items without description and ratings lie at the mean of the rated ones."
+    return np.where((described|rated)[:,None], x, x[rated].mean(0))
 
 # %% ../../nbs/items/12_merge.ipynb #531ba300
 def item_blocks(
@@ -255,10 +261,13 @@ def item_blocks(
 )->dict: # of text, collaborative and metadata, those that there are: (index [M], matrix [M,H])
     "Make the blocks of a log's items."
     texts = _has_title(log.items).any() or 'text' in _column_kinds(log.items).values()
-    found = {}
-    if texts: found['text'] = np.arange(log.n_items),encode_texts(item_texts(log.items), **kwargs).numpy()
+    masks,found = (_described(log.items),np.bincount(log.item, minlength=log.n_items)>0),{}
+    if texts:
+        x = encode_texts(item_texts(log.items), **kwargs).numpy()
+        found['text'] = np.arange(log.n_items),_fill_mean(x, *masks)
     found['collaborative'] = _history_block(log, dim, min_count, seed)
     data = _metadata_block(log, metadata, not texts)
+    if data is not None and metadata is None: data = data[0],_fill_mean(data[1], *masks)
     found = found|dict(metadata=data) if texts else dict(metadata=data)|found # the first block has every item
     return {name: block for name,block in found.items() if block is not None}
 
@@ -286,16 +295,24 @@ def _fit_lowered(
     return None
 
 # %% ../../nbs/items/12_merge.ipynb #e625f61e
-def _whole_catalogue(
-    log:Log, # with the catalogue
-    index:np.ndarray, # [M] items that have a vector
-    matrix:np.ndarray, # [M,D]
-    fit:np.ndarray, # items whose mean the others get
-)->np.ndarray: # [N,D] float32
-    "Fill in the mean vector for items that have none."
+def _whole_catalogue(log, index, matrix, fit):
+    "Vectors [N,D] of all items: `matrix` [M,D] at `index` [M], the mean of the items `fit` elsewhere."
     full = np.tile(matrix[np.isin(index, fit)].mean(0), (log.n_items,1))
     full[index] = matrix
     return full
+
+# %% ../../nbs/items/12_merge.ipynb #c910d400
+def _tell_unknown(log, metadata, blocks):
+    "Warn of items that no block knows."
+    known = np.zeros(log.n_items, bool)
+    known[next(iter(blocks.values()))[0]] = True
+    if known.all(): # the first block has a row for every item, perhaps an empty one
+        known = _described(log.items)
+        known[log.item] = True
+        if metadata is not None: known[np.asarray(metadata[0], int)] = True
+    if known.all(): return
+    warnings.warn(f'{(~known).sum():,} items, such as {log.item_ids[known.argmin()]}, have too few '
+                  'ratings and neither text nor category: they get the mean vector')
 
 # %% ../../nbs/items/12_merge.ipynb #1fbee054
 def embed_items(
@@ -311,7 +328,7 @@ def embed_items(
     "Merge texts, histories and categories into vectors of the whole catalogue."
     if popularity is not None and not 0<=popularity<1:
         raise ValueError(f'popularity is a fraction of the variance in [0,1), got {popularity}')
-    if len(log)==0: raise ValueError('the log has no ratings; vectors need some')
+    if len(log)==0: raise ValueError('the log has no ratings to learn from; is its training part empty?')
     count = np.bincount(log.item, minlength=log.n_items)
     rated,column = np.flatnonzero(count),dim!=1 if popularity is None else popularity>0
     blocks = item_blocks(log, metadata, dim or _DIM, min_count, seed, **kwargs)
@@ -323,7 +340,10 @@ def embed_items(
     if merger is None: matrix = _log_counts(count)[:,None].astype('float32')
     else:
         matrix = _whole_catalogue(log, *merger.merge(blocks), rated)
-        if column: matrix = _with_popularity(matrix, count, popularity or 1/(merger.dim+1))
+        if column:
+            matrix = _with_popularity(matrix, count, popularity or 1/(merger.dim+1))
+            matrix[:,-1] = matrix[:,-1].clip(min=-3*matrix[rated,-1].std()) # items without ratings
+    if blocks: _tell_unknown(log, metadata, blocks)
     if auto and matrix.shape[1]<_DIM:
         warnings.warn(f'vectors have {matrix.shape[1]} dimensions instead of {_DIM}: '
                       f'{len(rated)} rated items hold no more')

@@ -4,10 +4,12 @@
 
 # %% ../../nbs/items/15_pickles.ipynb #44f0dccf
 from __future__ import annotations
-import io, json, math, pickle
+import json, math, pickle, zipfile, zlib
 from pathlib import Path
 import numpy as np
+from ..fetch import _Budget, _Source, _check_zip
 from ..io import atomic_write, read_arrays, write_arrays
+from ..vectors import _id_array
 
 # %% auto #0
 __all__ = ['read_pickle', 'write_pickle', 'write_vectors', 'read_vectors']
@@ -19,175 +21,300 @@ class _Dtype:
     "Number type of an array in a pickle."
     def __init__(self, kind, *_):
         if not (isinstance(kind, str) and kind in 'b1 i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8'.split()):
-            raise pickle.UnpicklingError(f'an array of type {str(kind)[:40]!r}; only numbers are read')
+            kind = repr(kind[:40]) if isinstance(kind, str) else type(kind).__name__
+            raise pickle.UnpicklingError(f'holds an array of type {kind}; only numbers are read')
         self.dtype = np.dtype(kind)
     def __setstate__(self, state):
         if not (isinstance(state, tuple) and state[1:2] and state[1] in ('<','>','|','=')):
             raise _malformed('the type of an array')
         self.dtype = self.dtype.newbyteorder(state[1])
 
-def _array(data, kind, shape, order='C'):
+def _whole(numbers): # a tuple of few lengths or steps of an array
+    if not isinstance(numbers, tuple) or len(numbers)>32: return False
+    return all(type(n) is int and 0<=n<2**48 for n in numbers)
+
+def _array(budget, data, kind, shape, order='C'):
     "Array of the numbers in `data`; bytes and shape must match."
-    if not (isinstance(kind, _Dtype) and isinstance(shape, tuple) and isinstance(data, (bytes,bytearray))
-            and order in ('C','F') and all(type(n) is int and n>=0 for n in shape)
-            and math.prod(shape)*kind.dtype.itemsize==len(data)): raise _malformed()
-    x = np.frombuffer(bytes(data), kind.dtype).reshape(shape, order=order)
+    if not (isinstance(kind, _Dtype) and _whole(shape) and isinstance(data, (bytes,bytearray))
+            and order in ('C','F') and math.prod(shape)*kind.dtype.itemsize==len(data)): raise _malformed()
+    budget.make(len(data))
+    x = np.frombuffer(data, kind.dtype).reshape(shape, order=order)
     return np.array(x, kind.dtype.newbyteorder('=')) # writable, in this machine's byte order
 
 class _Array:
     "Array or single number in a pickle."
-    def __init__(self, value=None): self.value = value
+    def __init__(self, budget, value=None, view=None): self.budget,self.value,self.view = budget,value,view
     def __setstate__(self, state):
         if not (isinstance(state, tuple) and len(state)==5): raise _malformed()
-        self.value = _array(state[4], state[2], state[1], 'F' if state[3] else 'C')
+        self.value = _array(self.budget, state[4], state[2], state[1], 'F' if state[3] else 'C')
+    def get(self):
+        if self.view: self.value,self.view = _viewed(*self.view),None
+        if self.value is None: raise pickle.UnpicklingError('holds an array without numbers')
+        return self.value
 
 # %% ../../nbs/items/15_pickles.ipynb #69b1f026
 _STORAGES = dict(HalfStorage='f2', FloatStorage='f4', DoubleStorage='f8', BoolStorage='b1',
     ByteStorage='u1', CharStorage='i1', ShortStorage='i2', IntStorage='i4',
     LongStorage='i8') # PyTorch's type -> number type
-_TORCH_MAGIC = 0x1950a86a20f9469cfc6c
 
-class _StorageUnpickler(pickle.Unpickler):
-    "Reads the description of a PyTorch storage."
-    def persistent_load(self, pid): return pid
-    def find_class(self, module, name):
-        if module=='torch' and name in _STORAGES: return name
-        raise pickle.UnpicklingError(f'asks for {module}.{name} in a tensor'[:120])
+class _Storage:
+    "Numbers [n] of PyTorch, read after they are described or at once."
+    def __init__(self, budget, name, n):
+        self.dtype,self.n,self.value = np.dtype('<'+_STORAGES[name]),n,None
+        budget.make(n*self.dtype.itemsize)
+    def same(self, name, n):
+        if self.dtype!=np.dtype('<'+_STORAGES[name]) or self.n!=n: raise _malformed('a tensor')
+        return self
+    def fill(self, data):
+        if len(data)!=self.n*self.dtype.itemsize: raise _malformed('a tensor')
+        self.value = np.frombuffer(data, self.dtype)
 
-def _storage(data):
-    "Numbers [n] in the bytes of a PyTorch storage."
-    if not isinstance(data, bytes): raise _malformed('a tensor')
-    file = io.BytesIO(data)
-    magic,version,system,about,keys = [_StorageUnpickler(file).load() for _ in range(5)]
-    if not (magic==_TORCH_MAGIC and version==1001 and isinstance(system, dict)
-            and system.get('little_endian') is True and isinstance(about, tuple) and len(about)==6
-            and about[0]=='storage' and about[1] in _STORAGES and about[5] is None
-            and keys==[about[2]]): raise _malformed('a tensor')
-    n = int.from_bytes(file.read(8), 'little')
-    if n!=about[4]: raise _malformed('a tensor')
-    kind = _Dtype(_STORAGES[about[1]])
-    kind.__setstate__((3,'<'))
-    return _Array(_array(file.read(), kind, (n,)))
-
-def _tensor(storage, offset, size, stride, *_):
+def _tensor(budget, storage, offset, size, stride, *_):
     "Array of the numbers of a storage from `offset` on, `stride` apart."
-    if not (isinstance(storage, _Array) and np.ndim(storage.value)==1 and isinstance(size, tuple)
-            and isinstance(stride, tuple) and all(type(n) is int and n>=0 for n in (offset,*size,*stride))
-            and len(size)==len(stride) and math.prod(size)<=len(storage.value)): raise _malformed('a tensor')
+    if not (isinstance(storage, _Storage) and _whole(size) and _whole(stride) and _whole((offset,))
+            and len(size)==len(stride) and math.prod(size)<=storage.n): raise _malformed('a tensor')
     last = offset+sum((n-1)*step for n,step in zip(size, stride))
-    if math.prod(size) and last>=len(storage.value): raise _malformed('a tensor')
-    if not math.prod(size): return _Array(np.zeros(size, storage.value.dtype))
+    if math.prod(size) and last>=storage.n: raise _malformed('a tensor')
+    budget.make(math.prod(size)*storage.dtype.itemsize)
+    return _Array(budget, view=(storage, offset, size, stride))
+
+def _viewed(storage, offset, size, stride):
+    if storage.value is None: raise _malformed('a tensor')
+    if not math.prod(size): return np.zeros(size, storage.dtype.newbyteorder('='))
     x = storage.value[offset:]
-    return _Array(np.lib.stride_tricks.as_strided(x, size, [n*x.itemsize for n in stride]).copy())
+    x = np.lib.stride_tricks.as_strided(x, size, [n*x.itemsize for n in stride], writeable=False)
+    return np.array(x, storage.dtype.newbyteorder('='), order='C')
 
-# %% ../../nbs/items/15_pickles.ipynb #9cd0abfe
-def _encode(text, codec):
-    "Bytes as written by protocols 0 to 2."
-    if codec not in ('latin1','latin-1') or not isinstance(text, str):
-        raise pickle.UnpicklingError(f'asks for the codec {str(codec)[:40]!r}')
-    return text.encode('latin-1')
+# %% ../../nbs/items/15_pickles.ipynb #99492c16
+_INSTRUCTIONS = """PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 FLOAT
+    BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE BINUNICODE8 SHORT_BINUNICODE BINBYTES
+    BINBYTES8 SHORT_BINBYTES EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST LIST EMPTY_DICT PUT BINPUT
+    LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET GLOBAL STACK_GLOBAL BINPERSID""".split() # as Python runs them
 
-def _empty(make):
-    "Function that makes an empty value and takes no arguments."
-    def call(*args):
-        if args: raise _malformed(f'an empty {make.__name__}')
-        return make()
-    return call
-
-def _no_call(*_): raise _malformed()
+class _Table(dict):
+    def __missing__(self, code): raise pickle.UnpicklingError(f'asks for the instruction {chr(code)!r}')
 
 class _Call:
     "Stand-in for a function in a pickle."
     __slots__ = ('call',)
     def __init__(self, call): self.call = call
-    def __call__(self, *args): return self.call(*args)
     def __setstate__(self, _): raise pickle.UnpicklingError('asks to change a function')
 
-# %% ../../nbs/items/15_pickles.ipynb #de8352dc
-_CORE = {'multiarray._reconstruct': lambda *_: _Array(),
-         'numeric._frombuffer': lambda *args: _Array(_array(*args)),
-         'multiarray.scalar': lambda kind,data: _Array(_array(data, kind, ())[()])}
-_ALLOWED = {'numpy.ndarray': _no_call, 'numpy.dtype': _Dtype, '_codecs.encode': _encode,
-            'builtins.bytes': _empty(bytes), '__builtin__.bytes': _empty(bytes),
-            'torch._utils._rebuild_tensor_v2': _tensor,
-            'torch.storage._load_from_bytes': _storage, 'collections.OrderedDict': _empty(dict),
-            **{f'numpy.{core}.{name}': f for core in ('core','_core') for name,f in _CORE.items()}}
-_ALLOWED = {name: _Call(f) for name,f in _ALLOWED.items()}
-
-class _Unpickler(pickle.Unpickler):
-    "Unpickler that finds stand-ins only."
+class _Unpickler(pickle._Unpickler):
+    "Unpickler of data: few instructions, and the functions in `names` alone."
+    def __init__(self, source, names, storage=None):
+        super().__init__(source)
+        self.names,self.storage = names,storage
     def find_class(self, module, name):
-        found = _ALLOWED.get(f'{module}.{name}')
-        if found is None: raise pickle.UnpicklingError(f'asks for {module}.{name}'[:120])
-        return found
+        if self.storage and module=='torch' and name in _STORAGES: return name
+        if call := self.names.get(f'{module}.{name}'): return call
+        raise pickle.UnpicklingError(f'asks for {module}.{name}'[:120]+('' if self.names else ' in a tensor'))
+    def persistent_load(self, pid):
+        if not (self.storage and isinstance(pid, tuple) and len(pid) in (5,6) and pid[0]=='storage'
+                and isinstance(pid[1], str) and pid[1] in _STORAGES and isinstance(pid[2], str)
+                and _whole(pid[4:5]) and (len(pid)==5 or pid[5] is None)): raise _malformed('a tensor')
+        return self.storage(pid[2], pid[1], pid[4])
 
-def _plain(x, depth=0):
-    "The value with arrays in place of their stand-ins."
-    if depth>20: raise pickle.UnpicklingError('nested too deeply')
-    if isinstance(x, _Array):
-        if x.value is None: raise pickle.UnpicklingError('an array has no numbers')
-        return x.value
-    if type(x) in (list,tuple): return type(x)(_plain(v, depth+1) for v in x)
-    if type(x) is dict: return {_plain(k, depth+1): _plain(v, depth+1) for k,v in x.items()}
-    if x is None or type(x) in (bool,int,float,str,bytes): return x
-    raise pickle.UnpicklingError(f'holds a {type(x).__name__}')
+# %% ../../nbs/items/15_pickles.ipynb #8be09159
+def _fill(into, items):
+    "Add pairs of keys and values to a dict."
+    if type(into) is not dict: raise _malformed('a dict')
+    for key,value in zip(items[::2], items[1::2], strict=True):
+        if not isinstance(key, (int,float,str,bytes,_Array,type(None))):
+            raise pickle.UnpicklingError(f'asks for a {type(key).__name__} as the key of a dict')
+        if isinstance(key, int) and key.bit_length()>64: raise pickle.UnpicklingError('asks for a huge key')
+        if key in into: raise pickle.UnpicklingError(f'asks for the key {str(key)[:40]!r} twice')
+        into[key] = value
+    return into
+
+def _reduce(self):
+    args,call = self.stack.pop(),self.stack.pop()
+    if type(call) is not _Call or type(args) is not tuple: raise _malformed('a call')
+    self.stack.append(call.call(*args))
+
+def _build(self):
+    state,value = self.stack.pop(),self.stack[-1]
+    if type(value) not in (_Array,_Dtype,_Call): raise _malformed('a state')
+    value.__setstate__(state)
+
+def _extend(self, items):
+    if type(self.stack[-1]) is not list: raise _malformed('a list')
+    self.stack[-1].extend(items)
+
+def _dict(self):
+    made = _fill({}, self.pop_mark())
+    self.append(made)
+
+def _bytearray(self): # Python's own allocates before it reads
+    self.append(bytearray(self.read(int.from_bytes(self.read(8), 'little'))))
+
+_CODES = [getattr(pickle, name)[0] for name in _INSTRUCTIONS]
+_Unpickler.dispatch = _Table({c: pickle._Unpickler.dispatch[c] for c in _CODES})
+_Unpickler.dispatch |= { # with checks
+    pickle.REDUCE[0]: _reduce, pickle.BUILD[0]: _build, pickle.DICT[0]: _dict,
+    pickle.APPEND[0]: lambda self: _extend(self, [self.stack.pop()]),
+    pickle.APPENDS[0]: lambda self: _extend(self, self.pop_mark()),
+    pickle.SETITEM[0]: lambda self: _fill(self.stack[-3], [self.stack.pop(-2), self.stack.pop()]),
+    pickle.SETITEMS[0]: lambda self: _fill(self.metastack[-1][-1], self.pop_mark()),
+    pickle.BYTEARRAY8[0]: _bytearray}
+
+# %% ../../nbs/items/15_pickles.ipynb #9cd0abfe
+def _encode(budget, text, codec):
+    "Bytes as written by protocols 0 to 2."
+    if codec not in ('latin1','latin-1') or not isinstance(text, str): raise _malformed('a text')
+    budget.make(len(text))
+    return text.encode('latin-1')
+
+def _names(budget):
+    "All that a pickle may ask for: name -> stand-in, under a budget."
+    core = {'multiarray._reconstruct': lambda *_: _Array(budget),
+            'numeric._frombuffer': lambda *args: _Array(budget, _array(budget, *args)),
+            'multiarray.scalar': lambda kind,data: _Array(budget, _array(budget, data, kind, ())[()])}
+    names = {'numpy.ndarray': None, 'numpy.dtype': _Dtype, 'collections.OrderedDict': lambda: {},
+             'builtins.bytes': lambda: b'', '__builtin__.bytes': lambda: b'',
+             '_codecs.encode': lambda *args: _encode(budget, *args),
+             'torch._utils._rebuild_tensor_v2': lambda *args: _tensor(budget, *args),
+             'torch.storage._load_from_bytes': lambda data: _old_torch(_Source(data), budget, {}),
+             **{f'numpy.{c}.{name}': f for c in ('core','_core') for name,f in core.items()}}
+    return {name: _Call(f) for name,f in names.items()}
+
+# %% ../../nbs/items/15_pickles.ipynb #1bbb452a
+def _old_torch(source, budget, names, magic=None):
+    "Value of a file in PyTorch's older format."
+    made = {}
+    def storage(key, name, n):
+        if key not in made: made[key] = _Storage(budget, name, n)
+        return made[key].same(name, n)
+    load = lambda names, storage=None: _Unpickler(source, names, storage).load()
+    magic,version,system = load({}) if magic is None else magic,load({}),load({})
+    if not (type(magic) is int and magic==0x1950a86a20f9469cfc6c and type(version) is int and version==1001
+            and isinstance(system, dict) and system.get('little_endian') is True):
+        raise _malformed('the beginning of a tensor file')
+    value,keys = load(names, storage),load({})
+    if not (isinstance(keys, list) and all(isinstance(k, str) for k in keys)
+            and sorted(keys)==sorted(made)): raise _malformed('a tensor')
+    for key in keys:
+        if int.from_bytes(source.read(8), 'little')!=made[key].n: raise _malformed('a tensor')
+        made[key].fill(source.read(made[key].n*made[key].dtype.itemsize))
+    return value
+
+def _new_torch(file, size, budget):
+    "Value of a file in PyTorch's newer format."
+    with zipfile.ZipFile(file) as archive:
+        _check_zip(archive, size, size, 1.)
+        entries = {e.filename.partition('/')[2]: e for e in archive.infolist()}
+        if any(e.compress_type for e in archive.infolist()): raise ValueError('is compressed')
+        made,read = {},lambda name: archive.read(entries[name])
+        def storage(key, name, n):
+            if key not in made:
+                made[key] = _Storage(budget, name, n)
+                made[key].fill(read(f'data/{key}'))
+            return made[key].same(name, n)
+        if 'byteorder' in entries and read('byteorder')!=b'little': raise ValueError('has big-endian numbers')
+        return _Unpickler(_Source(read('data.pkl')), _names(budget), storage).load()
 
 # %% ../../nbs/items/15_pickles.ipynb #472df433
 _BROKEN = (EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, MemoryError,
-           RecursionError, ImportError)
+           RecursionError, ImportError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 
-def _check_dict(path, found):
-    "`found` if it is a dict, else a `ValueError`."
-    if isinstance(found, dict): return found
-    raise ValueError(f'{path}: holds a {type(found).__name__}, not a dict of items')
+def _plain(x, budget, depth=0):
+    "The value with arrays in place of their stand-ins."
+    if depth>20: raise pickle.UnpicklingError('nested too deeply')
+    if isinstance(x, _Array): x = x.get()
+    budget.hold(x.nbytes if isinstance(x, np.ndarray) else 0)
+    if type(x) in (list,tuple): return type(x)(_plain(v, budget, depth+1) for v in x)
+    if type(x) is dict:
+        made = {_plain(k, budget, depth+1): _plain(v, budget, depth+1) for k,v in x.items()}
+        if len(made)<len(x): raise pickle.UnpicklingError('a dict has two equal keys')
+        return made
+    if x is None or type(x) in (bool,int,float,str,bytes) or isinstance(x, (np.ndarray,np.generic)): return x
+    raise pickle.UnpicklingError(f'holds a {type(x).__name__}')
 
+def _load(file, size):
+    "Value of a pickle or of a PyTorch file, whatever its ending."
+    budget,source = _Budget(size),_Source(file, size)
+    if file.peek(4)[:4]==b'PK\3\4': return _plain(_new_torch(file, size, budget), budget)
+    value = _Unpickler(source, _names(budget)).load()
+    if type(value) is int: value = _old_torch(source, budget, _names(budget), value)
+    return _plain(value, budget)
+
+# %% ../../nbs/items/15_pickles.ipynb #d4512ef4
 def read_pickle(
-    path:str|Path, # pickle with a dict of dicts, lists, texts, numbers, arrays and tensors
+    path:str|Path, # pickle or PyTorch file with a dict of dicts, lists, texts, numbers, arrays and tensors
 )->dict: # item_id -> record or array; tensors become NumPy arrays
     "Read a pickle as data; a file that asks for anything else is a `ValueError` that says for what."
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f'{path}: no such file')
     try:
-        with open(path, 'rb') as f: found = _plain(_Unpickler(f).load())
+        with open(path, 'rb') as f: found = _load(f, path.stat().st_size)
     except pickle.UnpicklingError as e:
         why = f'refused, the pickle {e}' if 'asks' in str(e) else f'not a pickle of plain data ({e})'
         raise ValueError(f'{path}: {why}') from None
     except _BROKEN as e:
         raise ValueError(f'{path}: not a pickle of plain data ({type(e).__name__}: {str(e)[:120]})') from None
-    return _check_dict(path, found)
+    if isinstance(found, dict): return found
+    raise ValueError(f'{path}: holds a {type(found).__name__}, not a dict of items')
 
 def write_pickle(
     items:dict, # item_id -> record or array
     path:str|Path, # file, by custom with the ending .p
 )->None:
     "Write a dict of items atomically as a pickle that any reader takes."
-    items = {i if isinstance(i, str) else int(i): v for i,v in items.items()}
+    items = dict(zip(_id_array(list(items)).tolist(), items.values(), strict=True))
     with atomic_write(path) as part: part.write_bytes(pickle.dumps(items, protocol=4))
 
 # %% ../../nbs/items/15_pickles.ipynb #44f6cd11
 _PICKLES,_TORCH = ('.p','.pkl'),('.pytorch','.pt','.pth')
 
-def _ids(ids):
-    "Ids as an array: int64 where all are whole numbers, else text."
-    ids = list(ids)
-    return np.array(ids, 'int64' if all(isinstance(i, (int,np.integer)) for i in ids) else str)
+def _matrix(ids, matrix):
+    "`matrix` as float32 after a check; a value that is not a finite number is a `ValueError` with its id."
+    matrix = np.asarray(matrix)
+    if matrix.dtype.kind not in 'iuf' or matrix.ndim!=2:
+        raise ValueError(f'vectors must be a matrix of numbers, got shape {matrix.shape} of {matrix.dtype}')
+    if len(ids)!=len(matrix): raise ValueError(f'{len(ids)} ids and {len(matrix)} vectors do not match')
+    if len(np.unique(ids))<len(ids): raise ValueError('two vectors have one id')
+    with np.errstate(over='ignore'): small = np.ascontiguousarray(matrix, 'float32')
+    bad = ~np.isfinite(small).all(1)
+    if bad.any(): raise ValueError(f'the vector of item {ids[bad.argmax()]} has a number that is not finite')
+    return small
 
+def _vector(key, value):
+    "Vector of an item in a dict; anything but one row of numbers is a `ValueError` with its key."
+    x = np.asarray(value) if isinstance(value, (list,tuple,np.ndarray)) else np.array(None)
+    odd = x.dtype.kind not in 'iuf' or type(value) in (list,tuple) and any(isinstance(v, bool) for v in value)
+    if odd or x.size!=(x.shape or (0,))[-1] or x.size==0:
+        what = f'shape {x.shape} of {x.dtype}' if isinstance(value, np.ndarray) else type(value).__name__
+        raise ValueError(f'item {str(key)[:40]!r} has {what}, not a vector of numbers')
+    return x.ravel()
+
+def _read_dict(path):
+    "Ids, matrix and no column names of a dict of vectors."
+    found = read_pickle(path)
+    if not found: raise ValueError('holds no items')
+    long = next((k for k in found if isinstance(k, str) and len(k)>255), '')
+    if long: raise ValueError(f'an id of {len(long):,} characters, {long[:40]!r}')
+    rows = [_vector(*pair) for pair in found.items()]
+    odd = next(((k,len(r)) for k,r in zip(found, rows) if len(r)!=len(rows[0])), None)
+    if odd: raise ValueError(f'item {str(odd[0])!r} has {odd[1]} numbers, the first has {len(rows[0])}')
+    return list(found),np.stack(rows),None
+
+# %% ../../nbs/items/15_pickles.ipynb #0fc8e4e6
 def write_vectors(
     ids, # N item ids, numbers or text
-    matrix:np.ndarray, # [N,D]
+    matrix:np.ndarray, # [N,D] finite numbers
     path:str|Path, # file; its ending selects the format
     columns:list|None=None, # D column names, kept by .safetensors only
 )->None:
     "Write one vector per item atomically."
-    path,ids,matrix = Path(path),_ids(ids),np.ascontiguousarray(matrix, 'float32')
-    named = 'no' if columns is None else len(columns)
-    if matrix.ndim!=2 or len(ids)!=len(matrix) or named not in ('no',matrix.shape[1]):
-        raise ValueError(f'{len(ids)} ids, a matrix of {matrix.shape} and {named} column names do not match')
+    path,ids = Path(path),_id_array(ids if hasattr(ids, 'dtype') else list(ids))
+    matrix = _matrix(ids, matrix)
+    if columns is not None and len(columns)!=matrix.shape[1]:
+        raise ValueError(f'a matrix of {matrix.shape} and {len(columns)} column names do not match')
     if path.suffix in _PICKLES: return write_pickle(dict(zip(ids.tolist(), matrix)), path)
     if path.suffix in _TORCH:
         import torch
         tensors = dict(zip(ids.tolist(), torch.from_numpy(matrix.copy())))
-        with atomic_write(path) as part: torch.save(tensors, part)
+        with atomic_write(path) as part, open(part, 'wb') as f: torch.save(tensors, f) # without its name
     elif path.suffix=='.safetensors':
         order = np.argsort(ids)
         about = dict(ids=ids[order].tolist(), titles=[f'item {i}' for i in ids[order]], columns=columns)
@@ -195,16 +322,6 @@ def write_vectors(
     else: raise ValueError(f'{path}: the ending must be one of {[*_PICKLES,*_TORCH,".safetensors"]}')
 
 # %% ../../nbs/items/15_pickles.ipynb #989767c5
-def _read_torch(path):
-    "Dict of a PyTorch file of tensors."
-    import torch
-    try: found = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as e: # torch raises many unrelated classes for a broken file
-        why = f"{type(e).__name__}: {(str(e).splitlines() or [''])[0][:120]}"
-        raise ValueError(f'{path}: refused or broken, not a PyTorch file of tensors ({why})') from None
-    found = _check_dict(path, found)
-    return {k: v.detach().float().numpy() if isinstance(v, torch.Tensor) else v for k,v in found.items()}
-
 def _read_safetensors(path):
     "Ids, matrix and column names of a safetensors file, also of recnn 0.1."
     from safetensors import safe_open
@@ -213,23 +330,21 @@ def _read_safetensors(path):
             columns = json.loads((f.metadata() or {}).get('columns', 'null'))
             return f.get_tensor('ids').numpy(),f.get_tensor('matrix').numpy(),columns
     arrays,meta = read_arrays(path, 'vectors')
-    return _ids(meta['ids']),arrays['matrix'].numpy(),meta.get('columns')
+    return meta['ids'],arrays['matrix'].numpy(),meta.get('columns')
 
 def read_vectors(
     path:str|Path, # file as from `write_vectors` or `ItemVectors.save`, or an older one of these formats
 )->tuple[np.ndarray,np.ndarray,list|None]: # ids [N] ascending, matrix [N,D] float32, D column names or None
     "Read one vector per item without running any code of the file."
-    path,columns = Path(path),None
+    path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f'{path}: no such file')
     try:
-        if path.suffix=='.safetensors': ids,matrix,columns = _read_safetensors(path)
-        else:
-            found = _read_torch(path) if path.suffix in _TORCH else read_pickle(path)
-            ids,matrix = _ids(found),np.stack([np.asarray(v, 'float32').ravel() for v in found.values()])
+        ids,matrix,columns = (_read_safetensors if path.suffix=='.safetensors' else _read_dict)(path)
+        ids = _id_array(ids)
+        matrix = _matrix(ids, matrix)
     except Exception as e:
         if str(path) in str(e): raise
-        raise ValueError(f'{path}: not a file of item vectors ({type(e).__name__}: {str(e)[:120]})') from None
-    if matrix.ndim!=2 or len(ids)!=len(matrix) or len(np.unique(ids))<len(ids):
-        raise ValueError(f'{path}: ids and vectors do not match')
+        why = str(e)[:200] if type(e) is ValueError else f'{type(e).__name__}: {str(e)[:120]}'
+        raise ValueError(f'{path}: not a file of item vectors ({why})') from None
     order = np.argsort(ids)
-    return ids[order],matrix[order].astype('float32'),columns
+    return ids[order],matrix[order],columns

@@ -68,7 +68,8 @@ def _number(value, name):
     "A float, or None where the value is missing or not finite."
     if value is None or value=='': return None
     try: number = float(value)
-    except (TypeError, ValueError): raise ValueError(f'{name} is {value!r}, not a number') from None
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f'{name} is {str(value)[:80]!r}, not a number') from None
     return number if math.isfinite(number) else None
 
 def _names(entries, key, name):
@@ -78,9 +79,11 @@ def _names(entries, key, name):
         raise ValueError(f'{name} is {str(entries)[:80]!r}, not a list of objects')
     return list(dict.fromkeys(str(e[key]) for e in entries if e.get(key)))
 
-def _text(value):
+def _text(value, name='title'):
     "Text with single spaces, or None."
-    return ' '.join(str(value).split()) or None if value is not None else None
+    if value is None or value!=value: return None
+    if not isinstance(value, str): raise ValueError(f'{name} is {str(value)[:80]!r}, not text')
+    return ' '.join(value.split()) or None
 
 def _flag(value):
     "True, False or None."
@@ -127,9 +130,9 @@ def _tmdb_record(
     if isinstance(keywords, dict): keywords = keywords.get('keywords')
     return dict(tmdb_id=int(tmdb_id), imdb_id=movie.get('imdb_id') or None,
         title=_text(movie.get('title')) or _text(movie.get('original_title')),
-        adult=_flag(movie.get('adult')), collection=_text(collection.get('name')),
+        adult=_flag(movie.get('adult')), collection=_text(collection.get('name'), 'collection'),
         original_language=movie.get('original_language') or None, release_year=year, release_month=month,
-        overview=_text(movie.get('overview')), tagline=_text(movie.get('tagline')),
+        overview=_text(movie.get('overview'), 'overview'), tagline=_text(movie.get('tagline'), 'tagline'),
         keywords=_names(keywords, 'name', 'keywords'),
         **{f: _names(movie.get(f), key, f) for f,key in _NAME_KEYS.items()},
         **_quantities(movie, zero_is_missing))

@@ -185,8 +185,8 @@ class _VectorCache:
                 part = keys[i:i+500]
                 query = f"SELECT * FROM vectors WHERE key IN ({','.join('?'*len(part))})"
                 rows = self.db.execute(query, part)
-                intact = ((k, v) for k,c,v in rows if isinstance(v, bytes) and zlib.crc32(k+v)==c)
-                found |= {k: np.frombuffer(v, 'float32') for k,v in intact}
+                data = ((k, c, v) for k,c,v in rows if isinstance(k, bytes) and isinstance(v, bytes))
+                found |= {k: np.frombuffer(v, 'float32') for k,c,v in data if zlib.crc32(k+v)==c}
         return found
 
     def write(self,

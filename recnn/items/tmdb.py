@@ -4,14 +4,15 @@
 
 # %% ../../nbs/items/16_tmdb.ipynb #da39718f
 from __future__ import annotations
-import asyncio, json, os, re, time
+import asyncio, json, logging, os, re, time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
-from ..io import patch, progress
+from ..fetch import _Secret, _clean, _parse_json, _retry_after
+from ..io import _open_line, _seal_line, patch, progress
 from .records import _film_table, _tmdb_record, _read_links
 
 # %% auto #0
@@ -21,25 +22,16 @@ __all__ = ['TMDBClient', 'fetch_records']
 if TYPE_CHECKING: import pandas as pd
 
 # %% ../../nbs/items/16_tmdb.ipynb #80f9e52d
-class _Secret:
-    "Key or token that does not appear in any text."
-    def __init__(self, value, bearer): self._show,self.bearer = (lambda: value),bearer
-    def reveal(self): return self._show()
-    def hide(self, text): return text.replace(self.reveal(), '***')
-    def __repr__(self): return f"Secret({'token' if self.bearer else 'key'} ***)"
-    def __reduce__(self): raise TypeError('a key is not written to files')
-
 def _find_key(key=None, token=None):
     "Token or key of the arguments, else of the environment (TMDB_TOKEN, TMDB_API_KEY)."
-    options = [('token',token),('key',key)]
-    env = os.environ.get
-    if not (token or key): options = [('token',env('TMDB_TOKEN')),('key',env('TMDB_API_KEY'))]
-    name,value = next(((n,v.strip()) for n,v in options if v and v.strip()), (None,None))
-    if value is None:
+    key,token = _Secret(key),_Secret(token)
+    if not (token or key): key,token = (_Secret(os.environ.get(n)) for n in ('TMDB_API_KEY','TMDB_TOKEN'))
+    if not (token or key):
         raise ValueError('no key for TMDB; set TMDB_TOKEN or TMDB_API_KEY, or pass token= or key=')
-    if not re.fullmatch(r'[\w.=-]{8,}', value, re.ASCII):
+    found,name = token or key,'token' if token else 'key'
+    if not found.fits(r'[\w.=-]{8,}'):
         raise ValueError(f'the {name} for TMDB is too short or has invalid characters; copy it again')
-    return _Secret(value, name=='token')
+    return _Secret(found, name=='token')
 
 # %% ../../nbs/items/16_tmdb.ipynb #1d451c6f
 class _Cache:
@@ -47,52 +39,36 @@ class _Cache:
     def __init__(self, path):
         self.path,self._lines = Path(path),{}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self.path, 'a+b', buffering=0)
-        end = 0
+        self._file,end = open(self.path, 'a+b', buffering=0),0
         with open(self.path, 'rb') as f:
             for n,line in enumerate(f, 1):
                 torn = not line.endswith(b'\n') and line.startswith(b'{"asked":'[:len(line)])
                 if torn: self._file.truncate(end)
                 else: self._index(n, line, end)
                 end += len(line)
-
     def _index(self, n, line, start):
-        try: self._lines[json.loads(line)['asked']] = start,len(line)
-        except (ValueError, KeyError, TypeError):
+        if not line.startswith(b'{"asked":'):
             self._file.close()
-            raise ValueError(f'{self.path}, line {n}: not an answer of TMDB; name another file') from None
-
+            raise ValueError(f'{self.path}, line {n}: not an answer of TMDB; name another file')
+        with suppress(ValueError, RecursionError): # a damaged line is asked again
+            self._lines[_open_line(line, {'asked','answer'})['asked']] = start,len(line)
     def __len__(self): return len(self._lines)
     def __contains__(self, asked): return asked in self._lines
     def __getitem__(self, asked):
-        start,length = self._lines[asked]
         with open(self.path, 'rb') as f:
-            f.seek(start)
-            return json.loads(f.read(length))['answer']
+            f.seek(self._lines[asked][0])
+            return _open_line(f.read(self._lines[asked][1]), {'asked','answer'})['answer']
     def close(self): self._file.close()
 
-# %% ../../nbs/items/16_tmdb.ipynb #627a497d
 @patch
 def add(self:_Cache, asked, answer, hide=lambda text: text):
     "Append an answer; `hide` removes the key from the text."
-    line = json.dumps(dict(asked=asked, answer=answer), ensure_ascii=False, separators=(',',':'))
-    line = (hide(line)+'\n').encode('utf-8', 'replace')
+    line = _seal_line(dict(asked=asked, answer=answer), hide)
     start = self._file.seek(0, os.SEEK_END)
     if self._file.write(line)!=len(line):
         self._file.truncate(start)
         raise OSError(f'{self.path}: an answer could not be written in full; is the disk full?')
     self._lines[asked] = start,len(line)
-
-# %% ../../nbs/items/16_tmdb.ipynb #2df40316
-def _retry_after(
-    value, # text of the header or None
-    now, # seconds since 1970
-):
-    "Seconds to wait, None where the header does not say."
-    if value is None: return None
-    if re.fullmatch(r'\s*\d{1,9}(\.\d*)?\s*', value): return float(value)
-    try: return max(0., parsedate_to_datetime(value).timestamp()-now)
-    except (ValueError, TypeError, OverflowError): return None
 
 # %% ../../nbs/items/16_tmdb.ipynb #ab199a1d
 class _NoAnswer(OSError): "TMDB gave no usable answer to a question in any try."
@@ -114,11 +90,26 @@ def _check_url(url):
     parts = urlsplit(url)
     local = parts.scheme=='http' and parts.hostname in ('localhost','127.0.0.1','::1')
     if parts.scheme!='https' and not local:
-        raise ValueError('base_url must begin with https:// to protect the key; '
-                         f'got {parts.scheme}://{parts.hostname}')
+        raise ValueError(f'base_url must begin with https:// to protect the key, got {parts.scheme}://')
     return url.rstrip('/')+'/'
 
+def _open_http(client):
+    "httpx client whose transport signs requests."
+    httpx = _libraries()[0]
+    class Signing(httpx.AsyncHTTPTransport):
+        async def handle_async_request(self, r):
+            secret,headers,url = client.secret,r.headers.copy(),r.url
+            if secret.bearer: headers['Authorization'] = f'Bearer {secret.reveal()}'
+            else: url = url.copy_merge_params(dict(api_key=secret.reveal()))
+            signed = httpx.Request(r.method, url, headers=headers, stream=r.stream, extensions=r.extensions)
+            return await super().handle_async_request(signed)
+    transport = Signing(limits=httpx.Limits(max_connections=client.concurrency))
+    return httpx.AsyncClient(base_url=client.base_url, transport=transport, timeout=client.timeout,
+                             headers={'Accept': 'application/json', 'Accept-Encoding': 'identity'})
+
 # %% ../../nbs/items/16_tmdb.ipynb #b04c8a7d
+_LOGGERS = 'httpx','httpcore.connection','httpcore.http11','httpcore.proxy','httpcore.socks'
+
 class TMDBClient:
     "Asynchronous client of TMDB with a rate limit, retries and a cache; use it with `async with`."
     def __init__(self,
@@ -133,40 +124,26 @@ class TMDBClient:
         backoff:float=1., # b, upper bound of the first wait in seconds
         timeout:float=20., # seconds a response may take
         max_wait:float=120., # longest accepted Retry-After and upper bound c of a wait, seconds
+        deadline:float=180., # seconds after which a question is not tried again
     ):
-        if not (concurrency>=1 and rate>0 and timeout>0 and min(retries, backoff, max_wait)>=0):
+        key,token,self.base_url,self.cache = _Secret(key),_Secret(token),'',() # before anything can fail
+        if not (concurrency>=1 and rate>0 and timeout>0 and min(retries, backoff, max_wait, deadline)>=0):
             raise ValueError('concurrency must be at least 1, rate and timeout positive, the rest at least 0')
         _libraries()
         self.secret,self.base_url,self.language = _find_key(key, token),_check_url(base_url),language
         self.concurrency,self.rate,self.timeout = concurrency,rate,timeout
-        self.retries,self.backoff,self.max_wait = retries,backoff,max_wait
+        self.retries,self.backoff,self.max_wait,self.deadline = retries,backoff,max_wait,deadline
         self.cache,self.sent,self._resume,self._locks,self._http = _Cache(cache),0,0.,{},None
-
-    def __repr__(self):
-        return f'TMDBClient({self.secret.hide(self.base_url)!r}, {self.secret}, {len(self.cache)} answers)'
+    def __repr__(self): return f'TMDBClient({urlsplit(self.base_url).hostname}, {len(self.cache)} answers)'
     async def __aenter__(self):
+        for name in _LOGGERS: logging.getLogger(name).addFilter(self.secret)
         self._http,self._limiter = _open_http(self),_libraries()[2].AsyncLimiter(1, 1/self.rate)
         return self
     async def __aexit__(self, *_):
         await self._http.aclose()
         self._http = None
         self.cache.close()
-
-# %% ../../nbs/items/16_tmdb.ipynb #f86fd298
-def _open_http(client):
-    "httpx client whose transport signs requests."
-    httpx = _libraries()[0]
-    class Signing(httpx.AsyncHTTPTransport):
-        async def handle_async_request(self, request):
-            secret,headers,url = client.secret,request.headers.copy(),request.url
-            if secret.bearer: headers['Authorization'] = f'Bearer {secret.reveal()}'
-            else: url = url.copy_merge_params(dict(api_key=secret.reveal()))
-            signed = httpx.Request(request.method, url, headers=headers, stream=request.stream,
-                                   extensions=request.extensions)
-            return await super().handle_async_request(signed)
-    transport = Signing(limits=httpx.Limits(max_connections=client.concurrency))
-    return httpx.AsyncClient(base_url=client.base_url, transport=transport, timeout=client.timeout,
-                             headers=dict(Accept='application/json'))
+        for name in _LOGGERS: logging.getLogger(name).removeFilter(self.secret)
 
 # %% ../../nbs/items/16_tmdb.ipynb #64777600
 @patch
@@ -179,27 +156,48 @@ async def _turn(self:TMDBClient):
         if now() >= self._resume-1e-3: return # otherwise a Retry-After arrived meanwhile
 
 @patch
+def _read(self:TMDBClient, data):
+    "JSON object of an answer without the key, or a text that says why there is none."
+    try: return json.loads(self.secret.hide(json.dumps(_parse_json(bytes(data)))))
+    except ValueError as e: return self.secret.hide(str(e))[:120]
+
+@patch
+async def _get(self:TMDBClient, url, params, left=3, most=1<<20): # redirects, bytes of an answer
+    "Status, `Retry-After` and body of an answer, or a text that says why there is none."
+    data = bytearray()
+    async with self._http.stream('GET', url, params=params) as r:
+        coding = r.headers.get('Content-Encoding', 'identity')
+        if coding!='identity': return f'an answer in the coding {_clean(coding)}, which was not asked for'
+        async for chunk in r.aiter_raw():
+            data += chunk
+            if len(data)>most: return f'more than {most:,} bytes'
+    to = r.url.join(r.headers['Location']) if r.is_redirect else None
+    if to is None: return r.status_code,r.headers.get('Retry-After'),self._read(data)
+    if left and (to.scheme,to.netloc)==(r.url.scheme,r.url.netloc):
+        return await self._get(to.copy_remove_param('api_key'), None, left-1)
+    return f'a redirect to {_clean(to.host)}, which is not followed'
+
+# %% ../../nbs/items/16_tmdb.ipynb #7224f7b0
+@patch
 async def _try(self:TMDBClient, path, params, good):
     "One request: the answer, None for a film that TMDB does not have, or `_Again`."
     await self._turn()
-    httpx = _libraries()[0]
-    self.sent += 1
-    try: r = await asyncio.wait_for(self._http.get(path, params=params), self.timeout)
-    except (httpx.RequestError, asyncio.TimeoutError) as e: raise _Again(type(e).__name__) from None
-    if r.status_code==429 or r.status_code>=500:
-        wait = _retry_after(r.headers.get('Retry-After'), time.time())
-        raise _Again(f'HTTP {r.status_code}', self._hold(wait))
-    try: body = r.json()
-    except ValueError: body = None
-    says = self.secret.hide(str(body.get('status_message', '')))[:120] if isinstance(body, dict) else ''
-    if r.status_code in (401,403):
-        name = 'token' if self.secret.bearer else 'key'
-        raise PermissionError(f'TMDB refuses the {name} (HTTP {r.status_code}: {says})')
-    if not isinstance(body, dict): raise _Again(f'HTTP {r.status_code} without a JSON object')
-    if r.status_code==404 and body.get('status_code') in (6,34): return None # TMDB's codes for: no such film
-    if r.status_code in (400,422):
-        raise _NoAnswer(f'{path}: TMDB rejects the request (HTTP {r.status_code}: {says})')
-    if r.status_code!=200 or not good(body): raise _Again(f'HTTP {r.status_code} with an unexpected answer')
+    self.sent,failed = self.sent+1,None
+    try: got = await asyncio.wait_for(self._get(path, params), self.timeout)
+    except asyncio.CancelledError: failed = asyncio.CancelledError()
+    except Exception as e: failed = _Again(type(e).__name__)
+    if failed: raise failed
+    if isinstance(got, str): raise _Again(self.secret.hide(got))
+    status,wait,body = got
+    if status==429 or status>=500:
+        raise _Again(f'HTTP {status}', self._hold(_retry_after(wait, time.time())))
+    says = f"HTTP {status}: {body if isinstance(body, str) else _clean(body.get('status_message', ''))}"
+    if status==401 or status==403 and isinstance(body, dict) and 'status_code' in body:
+        raise PermissionError(f"TMDB refuses the {'token' if self.secret.bearer else 'key'} ({says})")
+    if isinstance(body, str): raise _Again(says)
+    if status==404 and body.get('status_code') in (6,34): return None # TMDB's codes for: no such film
+    if status in (400,422): raise _NoAnswer(f'{self.base_url}{path}: TMDB rejects the request ({says})')
+    if status!=200 or not good(body): raise _Again(f'HTTP {status} with an unexpected answer')
     return body
 
 # %% ../../nbs/items/16_tmdb.ipynb #847a0241
@@ -217,8 +215,9 @@ def _retrying(self:TMDBClient):
     tenacity = _libraries()[1]
     jitter = tenacity.wait_random_exponential(multiplier=self.backoff, max=self.max_wait)
     wait = lambda state: 0. if state.outcome.exception().wait else jitter(state) # `_turn` waits as told
-    stop,retry = tenacity.stop_after_attempt(self.retries+1),tenacity.retry_if_exception_type(_Again)
-    return tenacity.AsyncRetrying(stop=stop, wait=wait, retry=retry, reraise=True)
+    stop = tenacity.stop_after_attempt(self.retries+1)|tenacity.stop_after_delay(self.deadline)
+    again = tenacity.retry_if_exception_type(_Again)
+    return tenacity.AsyncRetrying(stop=stop, wait=wait, retry=again, reraise=True)
 
 @patch
 async def _ask(self:TMDBClient, path, good, **params):
@@ -226,25 +225,27 @@ async def _ask(self:TMDBClient, path, good, **params):
     if self._http is None: raise ValueError('the client is closed; use it with `async with`')
     question = path+(f'?{urlencode(sorted(params.items()))}' if params else '')
     async with self._locks.setdefault(question, asyncio.Lock()): # two links to one film send one request
-        if question in self.cache: return self.cache[question]
-        try: answer = await self._retrying()(self._try, path, params, good)
-        except _Again as e:
-            n = self.retries+1
-            raise _NoAnswer(f'{path}: {e} (try {n} of {n})') from None
+        if question in self.cache:
+            answer = self.cache[question]
+            if answer is None or good(answer): return answer # else a damaged file
+        tries,failed = self._retrying(),None
+        try: answer = await tries(self._try, path, params, good)
+        except _Again as e: failed = f"{e} (try {tries.statistics['attempt_number']} of {self.retries+1})"
+        if failed: raise _NoAnswer(f'{self.base_url}{path}: {failed}')
         self.cache.add(question, answer, self.secret.hide)
         return answer
 
 # %% ../../nbs/items/16_tmdb.ipynb #9f723efa
 def _is_movie(body, tmdb_id):
     "Check that a record can be made of an answer, with this id."
-    try: return _tmdb_record(body)['tmdb_id']==tmdb_id
-    except ValueError: return False
+    texts = all(isinstance(body.get(k), (str,type(None))) for k in ('imdb_id','original_language'))
+    try: return texts and type(body['id']) is int and _tmdb_record(body)['tmdb_id']==tmdb_id
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError): return False
 
 def _is_found(body):
     "Check the shape of an answer to a search by IMDb id."
-    results = body.get('movie_results')
-    if not isinstance(results, list): return False
-    return all(isinstance(m, dict) and type(m.get('id')) is int for m in results)
+    found = body.get('movie_results')
+    return isinstance(found, list) and all(isinstance(m, dict) and type(m.get('id')) is int for m in found)
 
 @patch
 async def movie(self:TMDBClient,
@@ -295,12 +296,13 @@ async def _fetch(self:TMDBClient, links, give_up):
         async def work():
             nonlocal failures
             for i,link in todo:
-                try: results[i],failures = await self._lookup(link),0
-                except _NoAnswer as e:
-                    results[i],failures = e,failures+1
-                    if failures>=give_up:
-                        raise OSError(f'{failures} links in a row without an answer, the last: {e}; '
-                                      'run again later, all answers so far are kept') from None
+                try: results[i] = await self._lookup(link)
+                except _NoAnswer as e: results[i] = e
+                except (ValueError, TypeError, ArithmeticError, RecursionError) as e:
+                    results[i] = _NoAnswer(f'{link}: {type(e).__name__}: {_clean(e)}')
+                failures = failures+1 if isinstance(results[i], _NoAnswer) else 0
+                if failures>=give_up:
+                    raise OSError(f'{failures} links in a row without an answer ({results[i]}); run again')
                 bar.update()
         tasks = [asyncio.ensure_future(work()) for _ in range(min(self.concurrency, len(links)))]
         try: await asyncio.gather(*tasks)
@@ -324,7 +326,6 @@ def _run_async(work):
             if running: running['loop'].call_soon_threadsafe(running['task'].cancel)
             raise
 
-# %% ../../nbs/items/16_tmdb.ipynb #d7cabd0e
 def fetch_records(
     links:str|Path|pd.DataFrame, # `links.csv`, or a table with its columns
     cache:str|Path, # file of answers; a second run with it requests only what has no answer yet
@@ -333,6 +334,7 @@ def fetch_records(
     **settings, # options of `TMDBClient`: key, token, language, concurrency, rate, retries and others
 )->_Fetched: # records, and links without a record
     "Fetch the TMDB records of linked items, from ordinary code or a notebook."
+    settings |= {n: _Secret(settings.get(n)) for n in ('key','token')}
     import pandas as pd
     table = _read_links(links)
     rows = [{c: None if pd.isna(v) else v for c,v in r.items()} for r in table.to_dict('records')]
@@ -340,8 +342,8 @@ def fetch_records(
     async def work():
         async with client: return await client._fetch(rows, give_up)
     results = list(zip(rows, _run_async(work)))
-    records = [_tmdb_record(x, zero_is_missing)|dict(item_id=r['item_id'])
-               for r,x in results if isinstance(x, dict)]
+    found = ((r['item_id'], x) for r,x in results if isinstance(x, dict))
+    records = [_tmdb_record(x, zero_is_missing)|dict(item_id=i) for i,x in found]
     def listed(kind):
         found = [r|dict(why=str(x)) for r,x in results if isinstance(x, kind)]
         return pd.DataFrame(found, columns=[*table.columns,'why']).astype(table.dtypes)
