@@ -6,6 +6,7 @@ _MODULES = { # module -> names of the front door
     'data.planted': 'planted_log', 'data.windows': 'Dataset Batch',
     'vectors': 'ItemVectors', 'items.merge': 'embed_items',
     'app.recommender': 'fit evaluate load Recommender', 'app.onnx': 'OnnxRecommender',
+    'app.serve': 'make_app',
     'agents.model': 'Model', 'agents.agent': 'Agent', 'agents.contract': 'check_agent',
     'agents.ddpg': 'DDPG', 'agents.td3': 'TD3', 'agents.td3_bc': 'TD3BC', 'agents.bc': 'BehaviourCloning',
     'agents.iql': 'IQL', 'agents.td3_items': 'TD3Items', 'agents.top_k': 'TopKReinforce',

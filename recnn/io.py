@@ -117,10 +117,10 @@ def _free_space(
 
 # %% ../nbs/00_io.ipynb #ba1f8c73
 class _Patient(io.FileIO):
-    "A file that keeps its first error as `error` and then ignores what is written."
+    "A file that keeps its first error as `error` and ignores what is written after it, or after its end."
     error = None
     def _run(self, f, x, done):
-        try: return done if self.error else f(x)
+        try: return done if self.error or self.closed else f(x)
         except OSError as e: self.error = e
         return done
     def write(self, x):
@@ -128,6 +128,8 @@ class _Patient(io.FileIO):
         while len(left): left = left[self._run(super().write, left, len(left)):]
         return len(x)
     def truncate(self, size=None): return self._run(super().truncate, size, size)
+    def flush(self): # HDF5 asks for it when an interrupted file is freed
+        if not self.closed: super().flush()
 
 @contextmanager
 def _new_hdf5(

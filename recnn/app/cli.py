@@ -11,6 +11,7 @@ from .. import __version__
 from .arguments import (_advise, _at_least, _log_arguments, _Parser, _read_log, _table_path)
 from .outputs import (_check_place, _keep_log, _keep_model, _keep_others, _keep_table, _plain,
                                _write_table)
+from .serve import _serve, _serve_arguments
 from recnn.app.steps import (
     _BASELINES, _classes_argument, _compare, _data_argument, _device_argument, _embed, _embed_arguments,
     _evaluate, _evaluate_arguments, _fit, _force_argument, _list_length, _open_log, _prepare,
@@ -185,7 +186,8 @@ _COMMANDS = dict( # name -> its arguments, its function, its help
     train=(_train_arguments, _train, 'train an agent or fit a baseline'),
     evaluate=(_evaluate_arguments, _evaluate, 'compare models with baselines on held-out users'),
     recommend=(_recommend_arguments, _recommend, 'recommend items to somebody new, or to users of a log'),
-    export=(_export_arguments, _export, 'write a model as an ONNX file, which recommends without torch'))
+    export=(_export_arguments, _export, 'write a model as an ONNX file, which recommends without torch'),
+    serve=(_serve_arguments, _serve, 'answer questions over HTTP'))
 
 def _make_parser():
     "Arguments of all commands."

@@ -73,7 +73,7 @@ def _vectors_of(log, vectors):
     there = np.isin(ids, vectors.ids) if ids.dtype.kind==vectors.ids.dtype.kind else np.zeros(len(ids), bool)
     if 2*there.sum()<=len(ids): return vectors # `Dataset` refuses them
     known = vectors.align(ids[there])
-    other = _differ(known.ids, [log.titles[i] for i in np.flatnonzero(there)], known.titles)
+    other = _differ(known.ids, np.array(log.titles, object)[there].tolist(), known.titles)
     if other: raise ValueError('the vectors are of other items: id {0} is {1!r} in the log and {2!r} in the '
                                'vectors; embed the items of this log'.format(*other))
     if there.all(): return vectors

@@ -169,12 +169,13 @@ def read_movielens(
     if items is None and films.is_file(): items = _read_old_films(films) if old else films
     if old: columns = _old_columns(path, gap, columns)
     log = read_log(path, columns, items, rewards, low, duplicates, valid, test, seed)
-    here,n = path.resolve().parent,len(log)
-    for v in MOVIELENS.values():
-        if v.frozen and v.folder==here.name and v.ratings!=n:
-            raise ValueError(f'{path}: {n:,} ratings, {v.ratings:,} are published; remove {here}, call again')
-    known = 'there is no header','the separator' # of the old formats
+    here,known = path.resolve().parent,('there is no header','the separator') # of the old formats
     notes = tuple(n for n in log.notes if not (old and n.startswith(known)))
+    for v in MOVIELENS.values():
+        if not v.frozen or v.folder!=here.name or v.ratings==len(log): continue
+        other = f'{len(log):,} ratings, {v.ratings:,} are published as {v.folder}'
+        if not Path(source).exists(): raise ValueError(f'{path}: {other}; remove {here}, call again')
+        notes += (other,) # a folder of the caller
     return replace(log, source=str(source), notes=notes)
 
 # %% ../../nbs/data/04_movielens.ipynb #6ae9689a
