@@ -4,7 +4,7 @@
 
 # %% ../nbs/00_io.ipynb #7c04e47b
 from __future__ import annotations
-import errno, hashlib, inspect, io, json, os, re, secrets, shutil, stat, time, zlib
+import errno, hashlib, inspect, io, json, os, re, secrets, shutil, stat, threading, time, zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -94,6 +94,10 @@ def atomic_write(
         if part is not None: part.unlink(missing_ok=True)
 
 # %% ../nbs/00_io.ipynb #2d01d597
+class _Bar(tqdm):
+    "A bar whose lock is not shared with other processes, so that one that is killed cannot stop the rest."
+_Bar.set_lock(threading.RLock())
+
 def progress(
     iterable=None, # what to iterate over
     desc:str='', # label before the bar
@@ -101,7 +105,7 @@ def progress(
     unit:str='it', # what is counted
 )->tqdm:
     "A `tqdm` bar over `iterable`, silent when the environment has `RECNN_PROGRESS=0`."
-    return tqdm(iterable, desc=desc, total=total, unit=unit, dynamic_ncols=True, mininterval=0.2,
+    return _Bar(iterable, desc=desc, total=total, unit=unit, dynamic_ncols=True, mininterval=0.2,
                 disable=os.environ.get('RECNN_PROGRESS')=='0')
 
 # %% ../nbs/00_io.ipynb #d895aa0c
