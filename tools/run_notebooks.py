@@ -54,6 +54,7 @@ def run_notebook(path, flags, store):
             continue
         if "nbdev_export()" in cell.source: continue
         shell.cell(cell)
+        cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]  # names paths
         n += 1
         if shell.exc:
             error = f"{path.name}, cell {cell.id}:\n{cell.source}\n{type(shell.exc).__name__}: {shell.exc}"
