@@ -4,9 +4,10 @@
 
 # %% ../nbs/00_io.ipynb #7c04e47b
 from __future__ import annotations
-import errno, hashlib, inspect, io, json, os, re, secrets, shutil, stat, threading, time, zlib
+import errno, hashlib, inspect, io, json, os, re, secrets, shutil, signal, stat, threading, time, zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 import numpy as np
 from tqdm import tqdm
@@ -267,3 +268,26 @@ def _open_line(
     row = json.loads(body+b'}' if body else line)
     if not isinstance(row, dict) or row.keys()!=keys: raise ValueError(f'a line without {sorted(keys)}')
     return row
+
+# %% ../nbs/00_io.ipynb #6fc460eb
+def _needs(
+    module:str, # package
+    extra:str, # of recnn that brings it
+):
+    "Import a package of an extra."
+    try: return import_module(module)
+    except ImportError as e:
+        raise ImportError(f"{module} is missing; run: pip install 'recnn-rl[{extra}]'") from e
+
+# %% ../nbs/00_io.ipynb #d775bb50
+@contextmanager
+def _handling(
+    handler, # function of the number of a signal and a frame
+    *signals:int, # such as signal.SIGINT
+):
+    "Handle signals in the main thread."
+    here = threading.current_thread() is threading.main_thread()
+    old = {s: signal.signal(s, handler) for s in signals if here}
+    try: yield
+    finally:
+        for s,before in old.items(): signal.signal(s, before)

@@ -4,7 +4,7 @@
 
 # %% ../../nbs/agents/22_fit.ipynb #ba67ad2f
 from __future__ import annotations
-import csv, json, signal, threading, time, warnings
+import csv, json, signal, time, warnings
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict
@@ -15,7 +15,7 @@ import torch
 from .nets import soft_update
 from ..data.returns import complete_returns
 from ..data.windows import Batch, Dataset
-from ..io import _hash_arrays, atomic_write, progress, read_arrays, write_arrays
+from ..io import _handling, _hash_arrays, atomic_write, progress, read_arrays, write_arrays
 
 # %% auto #0
 __all__ = ['fit']
@@ -72,16 +72,10 @@ def _load_checkpoint(
 def _hold_interrupt():
     "Yield a list that records a first Ctrl-C or SIGTERM; outside the main thread nothing is held."
     noted = []
-    if threading.current_thread() is not threading.main_thread():
-        yield noted
-        return
     def note(number, frame):
         if noted: raise KeyboardInterrupt
         noted.append(number)
-    old = {s: signal.signal(s, note) for s in (signal.SIGINT,signal.SIGTERM)}
-    try: yield noted
-    finally:
-        for s,handler in old.items(): signal.signal(s, handler)
+    with _handling(note, signal.SIGINT, signal.SIGTERM): yield noted
 
 # %% ../../nbs/agents/22_fit.ipynb #d81a01e8
 def _write_csv(

@@ -4,19 +4,19 @@
 
 # %% ../../nbs/app/42_cli.ipynb #0b6b691a
 from __future__ import annotations
-import os, signal, sys, threading, time, warnings
+import os, signal, sys, time, warnings
 from contextlib import contextmanager
 from pathlib import Path
 from .. import __version__
 from .arguments import (_advise, _at_least, _log_arguments, _Parser, _read_log, _table_path)
 from .outputs import (_check_place, _keep_log, _keep_model, _keep_others, _keep_table, _plain,
                                _write_table)
-from .serve import _serve, _serve_arguments
 from recnn.app.steps import (
     _BASELINES, _classes_argument, _compare, _data_argument, _device_argument, _embed, _embed_arguments,
     _evaluate, _evaluate_arguments, _fit, _force_argument, _list_length, _open_log, _prepare,
     _prepare_arguments, _print_log, _repeats_argument, _train, _train_arguments, _training_arguments,
     _windows)
+from ..io import _handling
 
 # %% auto #0
 __all__ = ['main']
@@ -113,6 +113,22 @@ def _export(args):
     _keep_others(args.out, f'the model {model.name}', same, args.force)
     model.export(args.out)
     print(f'{args.out}: {model.name}, {Path(args.out).stat().st_size/1e6:.1f} MB')
+
+# %% ../../nbs/app/42_cli.ipynb #a0767432
+def _serve_arguments(parser):
+    parser.add_argument('--model', required=True, metavar='MODEL',
+                        help='model of `recnn train`, or .onnx file of `recnn export`, which needs no torch')
+    parser.add_argument('--host', default='127.0.0.1',
+                        help='address to listen on; 0.0.0.0: of all networks (default: %(default)s)')
+    parser.add_argument('--port', type=_at_least(0), default=8000, help='0: any (default: %(default)s)')
+    parser.add_argument('--threads', type=_at_least(1), default=2,
+                        help='questions that are answered at once (default: %(default)s)')
+    _classes_argument(parser)
+
+def _serve(args):
+    "Answer questions over HTTP until the process is told to stop."
+    from recnn.app.serve import _serve
+    _serve(args)
 
 # %% ../../nbs/app/42_cli.ipynb #044b18ca
 def _demo_arguments(parser):
@@ -224,13 +240,8 @@ def _fail(text, status=2):
 @contextmanager
 def _ends_gently():
     "Let SIGTERM end a command as Ctrl-C does."
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     def stop(number, frame): raise KeyboardInterrupt('ended by SIGTERM')
-    old = signal.signal(signal.SIGTERM, stop)
-    try: yield
-    finally: signal.signal(signal.SIGTERM, old)
+    with _handling(stop, signal.SIGTERM): yield
 
 # %% ../../nbs/app/42_cli.ipynb #4d87264d
 _ERRORS = ValueError,KeyError,OSError,ImportError,FloatingPointError,NotImplementedError

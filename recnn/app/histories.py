@@ -7,7 +7,7 @@ from __future__ import annotations
 import re, warnings
 import numpy as np
 from .titles import _quoted, find_titles
-from ..data.columns import COLUMNS, _ids, _numbers, _times
+from ..data.columns import COLUMNS, _ids, _numbers, _plain, _times
 from ..data.formats import _read_table
 
 # %% auto #0
@@ -22,15 +22,13 @@ _HISTORY = dict( # our name -> names that a column may have, the first that is t
     rating=('your rating',*COLUMNS['rating']),
     timestamp=('watched date','date rated',*COLUMNS['timestamp'],'datetime'))
 
-def _bare(name): return re.sub(r'[\s_-]+', '', str(name)).casefold()
-
 def _history_columns(heads, source):
     "Columns of a history: the table's name -> ours."
     bare = {}
-    for head in heads: bare.setdefault(_bare(head), []).append(head)
+    for head in heads: bare.setdefault(_plain(str(head)), []).append(head)
     found = {}
     for name,aliases in _HISTORY.items():
-        hit = next((b for b in map(_bare, aliases) if b in bare), None)
+        hit = next((b for b in map(_plain, aliases) if b in bare), None)
         if hit is None: continue
         if len(bare[hit])>1:
             raise ValueError(f'{source}: {len(bare[hit])} columns are called {hit}; rename or drop one')
@@ -42,7 +40,7 @@ def _history_columns(heads, source):
 
 def _export_scale(heads):
     "Highest rating of the site whose export has these columns; None for any other table."
-    bare = set(map(_bare, heads))
+    bare = set(map(_plain, map(str, heads)))
     if 'letterboxduri' in bare: return 5
     if 'yourrating' in bare or {'const','titletype'} <= bare: return 10
 

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 from .histories import _find_items, _read_history
 from ..data.log import Rewards
-from ..io import atomic_write, patch
+from ..io import _needs, atomic_write, patch
 
 # %% auto #0
 __all__ = ['OnnxRecommender']
@@ -81,13 +81,6 @@ def _graph(model):
     return graph.eval()
 
 # %% ../../nbs/app/43_onnx.ipynb #b5817684
-def _needs(module):
-    "A module of the extra `onnx`."
-    from importlib import import_module
-    try: return import_module(module)
-    except ImportError as e:
-        raise ImportError(f"{module} is missing; run: pip install 'recnn-rl[onnx]'") from e
-
 def _histories(n_items, frame_size, rewards=True, n=8, seed=0):
     "Random histories: items [n,L] with padding, and rewards [n,L] if they count."
     rng = np.random.default_rng(seed)
@@ -100,7 +93,7 @@ def _check_graph(path, graph, asked):
     "Raise a `RuntimeError` where a file's scores are not those of its graph."
     import torch
     with torch.no_grad(): want = graph(*map(torch.from_numpy, asked)).numpy()
-    session = _needs('onnxruntime').InferenceSession(str(path), providers=['CPUExecutionProvider'])
+    session = _needs('onnxruntime', 'onnx').InferenceSession(str(path), providers=['CPUExecutionProvider'])
     found = session.run(None, dict(zip(('items','rewards'), asked)))[0]
     far = np.abs(found-want).max()/max(np.abs(want).max(), 1e-6)
     if not far<=1e-4: raise RuntimeError(f'the scores of the graph differ by {far:.2g} of the largest score')
@@ -131,7 +124,7 @@ def _export_onnx(
 )->Path:
     "Write a model to one ONNX file, whole or not at all, checked against the model."
     import torch
-    for name in ('onnx','onnxscript','onnxruntime'): _needs(name)
+    for name in ('onnx','onnxscript','onnxruntime'): _needs(name, 'onnx')
     graph,header,size = _graph(model.model),_header(model),(len(model.item_ids),model.frame_size)
     example,other = (_histories(*size, header['windows'], n, n) for n in (8,5))
     users,length = torch.export.Dim('users'),torch.export.Dim('length')
@@ -152,7 +145,7 @@ class OnnxRecommender:
         path:str|Path, # file as from `Recommender.export`
         threads:int=1, # threads of a question
     ):
-        runtime,self.path = _needs('onnxruntime'),Path(path)
+        runtime,self.path = _needs('onnxruntime', 'onnx'),Path(path)
         if not self.path.is_file():
             raise FileNotFoundError(f'{path}: no such file; write it with `recnn export`')
         options = runtime.SessionOptions()

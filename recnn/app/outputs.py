@@ -6,6 +6,7 @@
 from __future__ import annotations
 import os
 from pathlib import Path
+import numpy as np
 from ..io import atomic_write, read_arrays
 
 # %% auto #0
@@ -50,24 +51,22 @@ def _keep_log(path, log, force=False):
     def same(path):
         old = Log.open(path, verify=False)
         if old.source==log.source: return True
-        return all(map(_equal, _columns_of(old), _columns_of(log)))
+        return all(map(np.array_equal, _columns_of(old), _columns_of(log)))
     return _keep_others(path, f'the log {log.source}', same, force)
 
-def _equal(a, b): return len(a)==len(b) and bool((a==b).all())
 def _columns_of(log): return log.user_ids,log.item_ids,log.bounds,log.item,log.reward
 
 # %% ../../nbs/app/42c_outputs.ipynb #0b02ed24
 def _keep_vectors(path, log, force=False):
     "Raise an `OSError` where a file holds anything but vectors of the items of a log."
     from recnn.vectors import ItemVectors
-    same = lambda path: _equal(ItemVectors.load(path).ids, log.item_ids)
+    same = lambda path: np.array_equal(ItemVectors.load(path).ids, log.item_ids)
     return _keep_others(path, f'vectors of the items of {log.source}', same, force)
 
 def _keep_model(path, cls, log, force=False):
     "Raise an `OSError` where a file holds anything but a model of a class that learnt from a log."
     from recnn.app.models import _file
     from recnn.app.recommender import _user_keys
-    import numpy as np
     def same(path):
         arrays,meta = read_arrays(path, 'recommender')
         learn = log.part('train')

@@ -13,17 +13,10 @@ from copy import copy, deepcopy
 from dataclasses import replace
 from typing import Annotated, Literal
 from .. import __version__
-from .arguments import _at_least
 from .histories import _find_items
-from .steps import _classes_argument
+from .outputs import _plain as _printable
 from .titles import _find, _plain, _split_year, _title_index, find_titles
-
-# %% ../../nbs/app/44_serve.ipynb #d58a0782
-def _needs(module):
-    "A module of the extra `serve`."
-    try: return importlib.import_module(module)
-    except ImportError as e:
-        raise ImportError(f"{module} is missing; run: pip install 'recnn-rl[serve]'") from e
+from ..io import _handling, _needs
 
 # %% ../../nbs/app/44_serve.ipynb #169185fa
 def _schemas(events, max_users, max_items, max_k):
@@ -117,7 +110,7 @@ def _line(text, name='history'):
     text = re.sub('^DataFrame', name, str(text))
     for python,words in _ADVICE: text = re.sub(python, words, text)
     text = re.sub(r'(?<![^\s\'"(])/(?:[^\s/]+/)+', '', text)
-    text = ' '.join(''.join(c if c.isprintable() else ' ' for c in text).split())
+    text = ' '.join(_printable(text).split())
     return text if len(text)<=1000 else f'{text[:999]}…'
 
 class _Refused(ValueError): "Error of a question; its text is for the client."
@@ -268,7 +261,7 @@ def make_app(
     timeout:float=30., # seconds to wait for a body, and for an answer
 ): # FastAPI application
     "Make an HTTP application that recommends."
-    fastapi = _needs('fastapi')
+    fastapi = _needs('fastapi', 'serve')
     from fastapi.responses import HTMLResponse, JSONResponse
     served,names,notes = _ready(model),_names_of(model),_Notes()
     workers = _Workers(threads, _WAITING, timeout)
@@ -295,16 +288,6 @@ def make_app(
     return app
 
 # %% ../../nbs/app/44_serve.ipynb #e70c0d47
-def _serve_arguments(parser):
-    parser.add_argument('--model', required=True, metavar='MODEL',
-                        help='model of `recnn train`, or .onnx file of `recnn export`, which needs no torch')
-    parser.add_argument('--host', default='127.0.0.1',
-                        help='address to listen on; 0.0.0.0: of all networks (default: %(default)s)')
-    parser.add_argument('--port', type=_at_least(0), default=8000, help='0: any (default: %(default)s)')
-    parser.add_argument('--threads', type=_at_least(1), default=2,
-                        help='questions that are answered at once (default: %(default)s)')
-    _classes_argument(parser)
-
 def _open_model(path, classes):
     "A model from a file; its threads are those of the server."
     if path.endswith('.onnx'):
@@ -327,24 +310,15 @@ def _listen(host, port):
     return sock
 
 # %% ../../nbs/app/44_serve.ipynb #88e67116
-@contextmanager
-def _stops(server):
-    "SIGINT and SIGTERM stop a server of uvicorn, and nothing else."
-    def stop(number, frame): server.should_exit = True
-    main = threading.current_thread() is threading.main_thread()
-    old = {n: signal.signal(n, stop) for n in (signal.SIGINT,signal.SIGTERM) if main}
-    try: yield
-    finally:
-        for number,before in old.items(): signal.signal(number, before)
-
 def _serve(args):
     "Serve a model until the process is told to stop."
-    uvicorn = _needs('uvicorn')
+    uvicorn = _needs('uvicorn', 'serve')
     model = _open_model(args.model, args.agent)
     server = uvicorn.Server(uvicorn.Config(
         make_app(model, threads=args.threads), log_level='warning', access_log=False, server_header=False,
         lifespan='off', limit_concurrency=512, timeout_graceful_shutdown=10))
-    with _listen(args.host, args.port) as sock, _stops(server):
+    def stop(number, frame): server.should_exit = True
+    with _listen(args.host, args.port) as sock, _handling(stop, signal.SIGINT, signal.SIGTERM):
         host = f'[{args.host}]' if ':' in args.host else args.host
         print(f'http://{host}:{sock.getsockname()[1]}/ serves {model.name}; stop it with Ctrl-C', flush=True)
         server.run(sockets=[sock])
