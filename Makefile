@@ -7,10 +7,10 @@ BENCH ?= data agents evaluation embeddings
 KERNELS ?=
 PIP := $(BIN)/pip install --quiet --constraint constraints.txt $(PIP_FLAGS)
 
-.PHONY: help demo lint test notebooks docs bench clean
+.PHONY: help demo lint test notebooks docs site-check bench clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(BIN)/recnn: setup.py settings.ini constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -42,6 +42,11 @@ test: lint ## lint, then run every notebook as a test; KERNELS=1 runs those that
 notebooks: $(BIN)/nbdev_export ## execute the notebooks and store their outputs
 	$(BIN)/python tools/run_notebooks.py --store
 	$(BIN)/nbdev_clean
+
+site-check: docs ## look at the site in Chromium: search, themes, phones, the demo, accessibility
+	$(BIN)/python tools/site_check.py
+	$(BIN)/python tools/browser.py
+	$(BIN)/python tools/site_check.py --lighthouse
 
 docs: $(BIN)/smalldocs ## build the site into docs/ and write README.md; needs Node.js; fails on a broken link
 	$(BIN)/python tools/docs.py

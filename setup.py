@@ -31,7 +31,7 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
     packages=find_packages(include=["recnn", "recnn.*"]),
-    package_data={"recnn": ["sample/*"]},
+    package_data={"recnn": ["sample/*", "page/*"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
     extras_require=extras,

@@ -6,7 +6,7 @@ _MODULES = { # module -> names of the front door
     'data.planted': 'planted_log', 'data.windows': 'Dataset Batch',
     'vectors': 'ItemVectors', 'items.merge': 'embed_items',
     'app.recommender': 'fit evaluate load Recommender', 'app.onnx': 'OnnxRecommender',
-    'app.serve': 'make_app',
+    'app.serve': 'make_app', 'app.tune': 'tune',
     'agents.model': 'Model', 'agents.agent': 'Agent', 'agents.contract': 'check_agent',
     'agents.ddpg': 'DDPG', 'agents.td3': 'TD3', 'agents.td3_bc': 'TD3BC', 'agents.bc': 'BehaviourCloning',
     'agents.iql': 'IQL', 'agents.td3_items': 'TD3Items', 'agents.top_k': 'TopKReinforce',
@@ -14,6 +14,7 @@ _MODULES = { # module -> names of the front door
     'agents.sa2c': 'SA2C', 'agents.decision_transformer': 'DecisionTransformer',
     'evaluation.queries': 'Queries', 'evaluation.ranking': 'rank_table', 'evaluation.judges': 'Judges'}
 _HOME = {name: module for module,names in _MODULES.items() for name in names.split()}
+_METHODS = {'data.log': 'data.logfile', 'app.recommender': 'app.batch'} # modules that add methods
 __all__ = list(_HOME)
 
 
@@ -21,7 +22,7 @@ def __getattr__(name):
     "Import the module of a name when the name is first used."
     if name not in _HOME: raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     from importlib import import_module
-    if _HOME[name] == 'data.log': import_module(f'{__name__}.data.logfile')  # gives `Log` its file
+    for more in _METHODS.get(_HOME[name], '').split(): import_module(f'{__name__}.{more}')
     value = globals()[name] = getattr(import_module(f'{__name__}.{_HOME[name]}'), name)
     return value
 

@@ -8,6 +8,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
+from site_settings import BASE
+
 EXTERNAL = re.compile(r'[a-zA-Z][a-zA-Z0-9+.-]*:|//')
 CSS_URL = re.compile(r'url\(([^)]+)\)|@import\s+["\']([^"\']+)')
 MODULE_URL = re.compile(r'\bimport\b[^;]*?["\'](https?://[^"\']+)')
@@ -56,7 +58,9 @@ def check(docs):
             if load: bad[where + ' (loaded from another site)'] = None
             continue
         path, _, fragment = u.partition('#')
-        target = (p.parent/unquote(path.partition('?')[0])).resolve() if path else p
+        path = unquote(path.partition('?')[0])
+        inside = path.startswith(BASE) # a link from the root of the host
+        target = (docs/path.removeprefix(BASE) if inside else p.parent/path).resolve() if path else p
         if target.is_dir(): target /= 'index.html'
         lost = fragment and target in pages and unquote(fragment) not in pages[target].ids
         if not target.is_file() or lost: bad[where] = None

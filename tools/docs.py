@@ -10,6 +10,7 @@ folder of its notebook and drops the number: nbs/agents/25_td3.ipynb becomes age
 """
 import argparse
 import ast
+import base64
 import html
 import json
 import os
@@ -17,27 +18,18 @@ import posixpath
 import re
 import runpy
 import shutil
-import subprocess
+import struct
 import sys
-from configparser import ConfigParser
 from pathlib import Path
 
 from check_links import EXTERNAL, check
+from site_math import mathematics
+from site_pages import DEMO, copy_demo, finish, not_found
+from site_settings import CONFIG, DOCS, HOST, NBS, PROC, ROOT, read, read_json, text, write
 
-ROOT = Path(__file__).resolve().parents[1]
-CONFIG = ConfigParser(delimiters=['='])
-CONFIG.read(ROOT/'settings.ini', encoding='utf-8')
-CONFIG = CONFIG['DEFAULT']
-NBS, DOCS, PROC = ROOT/CONFIG['nbs_path'], ROOT/CONFIG['doc_path'], ROOT/'_proc'
-HOST = CONFIG['doc_host'] + CONFIG['doc_baseurl'] + '/'
-KATEX = '0.16.47'
 LINK = re.compile(r'(\]\(|\bhref=")([^)\s"]+)')
-
 TABLE_END = re.compile(r'^(\|.*\|[ \t]*\n)(?=[^|\s])', re.M)
 
-def text(x): return ''.join(x) if isinstance(x, list) else x
-def read_json(path): return json.loads(path.read_text(encoding='utf-8'))
-def write(path, s): path.write_text(s, encoding='utf-8', newline='\n')
 def apart(md): return TABLE_END.sub(r'\1\n', md) # a line below a table is a paragraph, not a row
 
 # README
@@ -157,9 +149,13 @@ def plot_words(code):
             values += [v.value for v in named if isinstance(v, ast.Constant) and isinstance(v.value, str)]
     return [re.sub(r'\s+', ' ', t).strip() for t in dict.fromkeys(found['title'] or found['label'])]
 
-def add_alt_texts(nb):
-    "Give each stored picture an alt text: `fig-alt`, or the heading above it and the titles of the plot."
-    heading = 'Plot'
+def take_pictures(nb, page):
+    """Move stored pictures to files beside the page, {address: bytes}, each with an alt text and its size.
+
+    A page shows its text before its pictures, which load when scrolled to. The alt text is `fig-alt`, or
+    the heading above the picture and the titles of the plot.
+    """
+    heading, taken = 'Plot', {}
     for cell in nb['cells']:
         src = text(cell['source'])
         if cell['cell_type'] == 'markdown':
@@ -173,8 +169,14 @@ def add_alt_texts(nb):
         for out in cell.get('outputs', []):
             png = out.get('data', {}).get('image/png')
             if not png: continue
-            source = 'data:image/png;base64,' + ''.join(text(png).split())
-            out['data'] = {'text/html': f'<img src="{source}" class="img-fluid" alt="{html.escape(alt)}">'}
+            data = base64.b64decode(text(png))
+            name = f'{Path(page).stem}-{len(taken) + 1}.png'
+            taken[posixpath.join(posixpath.dirname(page), 'figures', name)] = data
+            width, height = struct.unpack('>2I', data[16:24])
+            size = f'width="{width}" height="{height}" loading="lazy"'
+            tag = f'<img src="figures/{name}" class="img-fluid" alt="{html.escape(alt)}" {size}>'
+            out['data'] = {'text/html': tag}
+    return taken
 
 def fold_code(nb):
     "Fold the code of a page of results: its reader comes for the tables and plots."
@@ -183,119 +185,72 @@ def fold_code(nb):
 
 # Navigation
 
+def there(href, names): return '://' in href or href in names.values() or (PROC/href).exists()
+
 def sidebar(contents, names):
     "The sidebar with its pages renamed, without the pages and sections that do not exist."
     out = []
     for c in [contents] if isinstance(contents, str) else contents:
-        if isinstance(c, dict):
+        if isinstance(c, dict) and 'href' in c: out += [c]*there(c['href'], names)
+        elif isinstance(c, dict):
             if kids := sidebar(c['contents'], names): out.append({**c, 'contents': kids})
         else: out += [names[n] for n in sorted(names) if n == c or '*' in c and Path(n).match(c)]
     return out
 
 def configure(names):
-    "Write the configuration that smalldocs reads: that of Quarto with the sidebar inside."
+    "Write the configuration that smalldocs reads: Quarto's with the sidebar, without missing pages."
     import yaml
-    read = lambda name: yaml.safe_load((NBS/name).read_text(encoding='utf-8'))
-    config, bar = read('_quarto.yml'), read('sidebar.yml')
-    bar = bar['website']['sidebar']
+    config, bar = (yaml.safe_load(read(NBS/name)) for name in ('_quarto.yml', 'sidebar.yml'))
+    bar, top = bar['website']['sidebar'], config['website']['navbar']
     bar['contents'] = sidebar(bar['contents'], names)
+    top['right'] = [c for c in top['right'] if there(c['href'], names)]
     for page in sorted(names.values()):
         if page not in json.dumps(bar): print(f'{page}: not in {NBS.name}/sidebar.yml')
     config['website']['sidebar'] = bar
     del config['metadata-files']
     config['project']['output-dir'] = 'site'
-    config['format']['html']['include-in-header'] = {'text': SEARCH}
     write(PROC/'_quarto.yml', yaml.safe_dump(config, sort_keys=False))
-
-# A page opened as a file may not fetch the search index, but may load it as a script.
-SEARCH = '''<script>if (location.protocol === "file:") window.fetch = url => new Promise(done => {
-  const s = document.createElement("script"); s.src = url.replace(/json$/, "js");
-  s.onload = () => done({json: () => searchIndex}); document.head.append(s); })</script>'''
 
 def build():
     "Write docs/; what was there stays until the new site is complete."
     names, nbs = process()
-    links = symbols(nbs)
+    links, pictures = symbols(nbs), {}
     for old, page in names.items():
-        for cell in nbs[page]['cells']:
-            if cell['cell_type'] != 'markdown': continue
-            cell['source'] = relink(text(cell['source']), page, old, names, links)
-        escape = lambda m: m[0].replace('_', r'\_')
         for data in shown(nbs[page]):
-            md = re.sub(r'^### \S+', escape, text(data['text/markdown']), flags=re.M)
+            md = text(data['text/markdown'])
+            md = re.sub(r'^### \S+', lambda m: m[0].replace('_', r'\_'), md, flags=re.M)
             md = re.sub(r'^\*(.+)\*$', lambda m: '*' + m[1].replace('*', r'\*') + '*', md, flags=re.M)
-            data['text/markdown'] = relink(md, page, old, names, links)
-        add_alt_texts(nbs[page])
+            data['text/markdown'] = md
+        for cell in nbs[page]['cells']:
+            if cell['cell_type'] == 'markdown':
+                cell['source'] = relink(text(cell['source']), page, old, names, links)
+            for data in (o.get('data', {}) for o in cell.get('outputs', [])):
+                if 'text/markdown' not in data: continue
+                data['text/markdown'] = relink(text(data['text/markdown']), page, old, names, links)
+        pictures |= take_pictures(nbs[page], page)
         if page.startswith('results/'): fold_code(nbs[page])
         write(PROC/page, json.dumps(nbs[page]))
+    write(PROC/'404.md', not_found(names.values()))
+    if DEMO.exists(): shutil.copy(DEMO, PROC/'demo.html') # links need their target
     configure(names)
     from smalldocs import site as smalldocs
     for warning in smalldocs.build(PROC, quiet=True).warnings: print(warning)
     site = PROC/'site'
+    for href, data in pictures.items():
+        (site/href).parent.mkdir(exist_ok=True)
+        (site/href).write_bytes(data)
+    finish(site, {page.replace('.ipynb', '.html'): old for old, page in names.items()})
     mathematics(site)
-    write(site/'search.js', f"const searchIndex = {(site/'search.json').read_text(encoding='utf-8')}\n")
+    copy_demo(site)
     sitemap = site/'sitemap.xml'
-    write(sitemap, re.sub(r'\s*<lastmod>.*?</lastmod>', '', sitemap.read_text(encoding='utf-8')))
+    write(sitemap, re.sub(r'\s*<lastmod>.*?</lastmod>', '', read(sitemap)))
     for css in site.rglob('*.css'): # fonts of other hosts
-        write(css, re.sub(r'@import url\(["\']?(https?:)?//.*?\);', '', css.read_text(encoding='utf-8')))
+        write(css, re.sub(r'@import url\(["\']?(https?:)?//.*?\);', '', read(css)))
     write(site/'.nojekyll', '')
     old = PROC/'old'
     if DOCS.exists(): DOCS.rename(old)
     site.rename(DOCS)
     shutil.rmtree(old, ignore_errors=True)
-
-# Mathematics
-
-RENDER = '''const katex = require(process.argv[1]);
-const one = ([tex, displayMode]) => {
-  try { return {html: katex.renderToString(tex, {displayMode, strict: "ignore"})} }
-  catch (e) { return {error: e.message} } };
-process.stdout.write(JSON.stringify(JSON.parse(require("fs").readFileSync(0)).map(one)))'''
-
-def katex():
-    "The folder of KaTeX, which npm installs once."
-    home, npm = ROOT/'node_modules/katex', shutil.which('npm')
-    if not npm or not shutil.which('node'):
-        sys.exit(f'KaTeX {KATEX} sets the mathematics and needs Node.js with npm: install it and run again.')
-    if not (home/'package.json').exists() or read_json(home/'package.json')['version'] != KATEX:
-        options = '--no-save --no-package-lock --ignore-scripts --no-audit --no-fund'.split()
-        words = [npm, 'install', '--prefix', ROOT, *options, f'katex@{KATEX}']
-        r = subprocess.run(words, capture_output=True, text=True)
-        if r.returncode: sys.exit(f'npm could not install katex@{KATEX}:\n{r.stderr}')
-    return home/'dist'
-
-FORMULA = re.compile(r'(<span class="math (?:inline|display)">)\\([(\[])(.*?)\\[)\]]</span>', re.S)
-
-def set_formulas(found, script):
-    "HTML of formulas [(page, TeX, display)] as KaTeX sets them; ends the build with all that it cannot set."
-    todo = json.dumps([f[1:] for f in found])
-    words = ['node', '-e', RENDER, script]
-    r = subprocess.run(words, input=todo, capture_output=True, text=True, check=True, encoding='utf-8')
-    done = json.loads(r.stdout)
-    bad = [f'{p.name}: ${tex}$: {d["error"]}' for (p, tex, _), d in zip(found, done) if 'error' in d]
-    if bad: sys.exit('\n'.join(bad))
-    return [d['html'] for d in done]
-
-def mathematics(site):
-    "Replace the formulas of all pages by HTML and MathML, and what loads KaTeX by a local style sheet."
-    dist = katex()
-    pages = {p: p.read_text(encoding='utf-8') for p in sorted(site.rglob('*.html'))}
-    found = [(p, html.unescape(m[3]), m[2] == '[') for p, s in pages.items() for m in FORMULA.finditer(s)]
-    done = iter(set_formulas(found, dist/'katex.min.js'))
-    for p, s in pages.items():
-        s = FORMULA.sub(lambda m: m[1] + next(done) + '</span>', s)
-        headings = dict(re.findall(r'<h\d[^>]* data-anchor-id="([^"]+)">(.*?)</h\d>', s, re.S))
-        def entry(m): # a formula in a heading is one in the table of contents, too
-            return f'{m[1]}{headings[m[2]] if "katex" in headings.get(m[2], "") else m[3]}</a>'
-        s = re.sub(r'(<a href="#([^"]+)" id="toc-[^>]*>)(.*?)</a>', entry, s)
-        s = re.sub(r'<script src="https://[^"]*katex[^"]*"[^>]*></script>', '', s)
-        style = posixpath.relpath('site_libs/katex/katex.min.css', p.parent.relative_to(site).as_posix())
-        write(p, re.sub(r'https://[^"]*/katex\.min\.css', style, s))
-    css = (dist/'katex.min.css').read_text(encoding='utf-8')
-    home, others = site/'site_libs/katex', shutil.ignore_patterns('*.woff', '*.ttf')
-    shutil.copytree(dist/'fonts', home/'fonts', ignore=others)
-    shutil.copy(dist.parent/'LICENSE', home/'LICENSE')
-    write(home/'katex.min.css', re.sub(r',url\([^)]*\.(woff|ttf)\) format\("\w+"\)', '', css))
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])

@@ -2,7 +2,7 @@
 
     python tools/run_notebooks.py                     cells without a flag, in parallel, outputs untouched
     python tools/run_notebooks.py --flags "slow gpu"  cells with these flags as well
-    python tools/run_notebooks.py --kernels           those that train a second time, on slower CPU kernels
+    python tools/run_notebooks.py --kernels           agents and judges once more, on slower CPU kernels
     python tools/run_notebooks.py --store             execute in place and keep the outputs
     python tools/run_notebooks.py 24_ddpg 25_td3      only these
 
@@ -24,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 NBS = Path(__file__).resolve().parent.parent / "nbs"
+EXPORTS = re.compile(r"^(import nbdev; nbdev\.|_)?nbdev_export\(\)$", re.M)  # the last cell of a notebook
 TRAINS = re.compile(r"\b(fit|train|pretrain|check_agent)(_\w+)?\(|\.update\(\w*batch|\.backward\(|n_updates=")
 SLOWER = dict(ATEN_CPU_CAPABILITY="default", ONEDNN_MAX_CPU_ISA="SSE41", OMP_NUM_THREADS="1")
 QUIET = dict(RECNN_PROGRESS="0", IN_TEST="1", OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1",
@@ -52,7 +53,7 @@ def run_notebook(path, flags, store):
         if marks:
             skipped.append("+".join(sorted(marks)))
             continue
-        if "nbdev_export()" in cell.source: continue
+        if EXPORTS.search(cell.source): continue
         shell.cell(cell)
         cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]  # names paths
         n += 1
@@ -87,8 +88,8 @@ def cost(path):
 
 
 def trains(path):
-    "True when a cell of the notebook trains something."
-    return any(TRAINS.search(s) for s in code_of(path))
+    "True for a notebook of agents or judges that trains something; others do not assert what comes of it."
+    return path.parent.name in ("agents", "evaluation") and any(TRAINS.search(s) for s in code_of(path))
 
 
 def notebooks(names):

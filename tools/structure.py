@@ -3,7 +3,7 @@
     python tools/structure.py
 
 Imports run one way: io < fetch, vectors < data < items, agents < evaluation < app, without cycles, imports
-inside functions included. A module has 350 lines at most, all modules together 195 public names, and `film`
+inside functions included. A module has 350 lines at most, all modules together 200 public names, and `film`
 is a word of two modules only. A notebook has 90 cells at most, an exported cell 40 lines; a cell below uses
 each export; imports stand in cells of their own; lines have 110 columns at most. Files are parsed, not
 imported.
@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 RANKS = dict(io=0, fetch=1, vectors=1, data=2, items=3, agents=3, evaluation=4, app=5, __main__=6)
-MODULE_LINES, PUBLIC_NAMES, CELLS, EXPORT_LINES, COLUMNS = 350, 195, 90, 40, 110
+MODULE_LINES, PUBLIC_NAMES, CELLS, EXPORT_LINES, COLUMNS = 350, 200, 90, 40, 110
 FILM_MODULES = {"recnn.data.movielens", "recnn.items.records"}
 EXPORT = re.compile(r"^#\|\s*exports?i?\b", re.M)
 

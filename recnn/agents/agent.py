@@ -254,6 +254,7 @@ def learn(cls:Agent,
     seed:int=0, # random seed of weights, noise and the order of batches
     device:str='cpu', # where the networks live
     updates:int|None=None, # updates to train; the agent's own number when absent
+    callback=None, # function of each row of the log as it is made; returns True to stop training
     fit_options:dict|None=None, # further arguments of `fit`
     **config, # fields of the agent's configuration
 )->Agent:
@@ -263,7 +264,7 @@ def learn(cls:Agent,
         raise ValueError(f'{cls.label} learns from item vectors; pass them to `Dataset`')
     agent = cls(cls.config_class(**sizes), seed, device)
     n = agent._default_updates(dataset) if updates is None else updates
-    agent.history = fit(agent, dataset, n, seed, **(fit_options or {}))
+    agent.history = fit(agent, dataset, n, seed, **dict(callback=callback)|(fit_options or {}))
     return agent
 
 # %% ../../nbs/agents/21_agent.ipynb #363a848e
@@ -271,6 +272,11 @@ def learn(cls:Agent,
 def options(cls:Agent)->dict: # field of the configuration -> default
     "What `learn` can be given; frame size and dimension are those of the data set."
     return {f.name: f.default for f in fields(cls.config_class) if f.name not in ('frame_size','embed_dim')}
+
+@patch
+def search_space(cls:Agent)->dict: # field of the configuration -> range or choices
+    "Where `tune` looks for better settings: the search space of the configuration."
+    return cls.config_class.search_space()
 
 # %% ../../nbs/agents/21_agent.ipynb #2b970ea4
 @patch

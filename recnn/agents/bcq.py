@@ -22,6 +22,7 @@ class BCQConfig(ItemConfig):
     "Q-learning among likely items."
     threshold:float=0.3 # least probability of an allowed item over the largest one, in [0,1) (paper: 0.3)
     lam:float=0. # one step: the target policy is not that of the log
+    searched = (*ItemConfig.searched,'critic_lr','gamma','threshold')
     def __post_init__(self):
         super().__post_init__()
         _check_range(self, '[0,1)', 'threshold')

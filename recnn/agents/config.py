@@ -48,6 +48,18 @@ def _check_choice(c, name, known):
     x = getattr(c, name)
     if x not in known: raise ValueError(f'{name} must be one of {tuple(known)}, got {x!r}')
 
+# %% ../../nbs/agents/20e_config.ipynb #7b1e2b02
+_SPANS = dict(gamma=(0.,.95), dropout=(0.,.5), item_dropout=(0.,.5), expectile=(.5,.95), policy_noise=(0.,1.),
+              threshold=(0.,.9), ask=(.5,1.), warm=(0.,.5))
+
+def _search_space(
+    cls, # class of a configuration
+)->dict: # name -> (low, high), (low, high, 'log') or a list of choices
+    "Ranges of the fields in `searched`."
+    default = {f.name: f.default for f in fields(cls) if f.name in cls.searched}
+    near = lambda x: [x//2, x, 2*x] if isinstance(x, int) else (float(f'{x/10:g}'), float(f'{x*10:g}'), 'log')
+    return {name: _SPANS[name] if name in _SPANS else near(x) for name,x in default.items()}
+
 # %% ../../nbs/agents/20e_config.ipynb #37fa7c5b
 def _check_config(c):
     "Raise a `ValueError` for values that no agent can have."
@@ -77,6 +89,8 @@ class AgentConfig:
     pretrain:int=0 # updates of the critic towards the log's own returns before the first update
     target_clip:float|None=None # largest absolute value of a target of Q; None: no limit
     weight_decay:float=0. # L2 penalty of the critic's weights (Lillicrap et al. 2016 have 0.01)
+    searched = 'actor_lr','critic_lr','hidden','gamma' # fields of the search space
+    search_space = classmethod(_search_space)
     def __post_init__(self):
         _check_config(self)
         _check_range(self, '(0,inf)', 'batch_size', 'max_action')
@@ -114,6 +128,8 @@ class ItemConfig:
     end_is_terminal:bool=True # a user's last rating has no future; False: bootstrap through it
     target_clip:float|None=None # largest absolute value of a target of Q; None: no limit
     pretrain = 0 # of window agents
+    searched = 'actor_lr','hidden','dropout','item_dropout' # fields of the search space
+    search_space = classmethod(_search_space)
     def __post_init__(self): _check_item_config(self)
 
 # %% ../../nbs/agents/20e_config.ipynb #728447f4

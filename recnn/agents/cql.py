@@ -26,6 +26,7 @@ class CQLConfig(ItemConfig):
     alpha:float=100. # weight of the conservative term, see the departures
     greedy:bool=False # targets ask about the best item (paper), not about one drawn from the softmax of Q
     lam:float=0. # one step: the target policy is not that of the log
+    searched = 'critic_lr','hidden','dropout','item_dropout','gamma','alpha'
     def __post_init__(self):
         super().__post_init__()
         _check_range(self, '[0,inf)', 'alpha')

@@ -21,6 +21,7 @@ class CRRConfig(ItemConfig):
     beta:float=5. # temperature of 'exp' (Wang et al. 2020: 1, for smaller returns); large: behaviour cloning
     max_weight:float=20. # largest weight of a choice, before weights are divided by their mean
     lam:float=0. # one step: the target policy is not that of the log
+    searched = (*ItemConfig.searched,'critic_lr','gamma','beta')
     def __post_init__(self):
         super().__post_init__()
         _check_choice(self, 'mode', ('exp','binary'))

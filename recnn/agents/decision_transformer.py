@@ -35,6 +35,7 @@ class DecisionTransformerConfig(ItemConfig):
     ask:float=0.9 # return that recommendations are asked for, as a quantile of the log's, in [0,1]
     gamma:float=0.5 # discount of the return, in [0,1); 0: the reward of the next item
     critic:str='none' # 'own': critics for evaluation
+    searched = (*ItemConfig.searched,'ask','gamma')
     def __post_init__(self):
         super().__post_init__()
         _check_range(self, '[0,1]', 'ask')

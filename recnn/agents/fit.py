@@ -11,6 +11,7 @@ from dataclasses import asdict
 from functools import partial
 from itertools import islice
 from pathlib import Path
+import numpy as np
 import torch
 from .nets import soft_update
 from ..data.returns import complete_returns
@@ -92,9 +93,9 @@ def _write_csv(
 # %% ../../nbs/agents/22_fit.ipynb #3b811dce
 def _board(
     folder:str|Path|None, # where TensorBoard reads; None: no TensorBoard
-): # function of a row
+): # function of a row, or None
     "A function that sends a row of a log to TensorBoard."
-    if folder is None: return lambda row: None
+    if folder is None: return None
     try: from torch.utils.tensorboard import SummaryWriter
     except ImportError as e:
         raise ImportError("TensorBoard is missing; run: pip install 'recnn-rl[tensorboard]'") from e
@@ -104,20 +105,6 @@ def _board(
             if k!='update': writer.add_scalar(k, v, row['update'])
         writer.flush()
     return add
-
-# %% ../../nbs/agents/22_fit.ipynb #eeca2b40
-def _add_row(
-    log:list, # rows so far, changed in place
-    board, # function of a row, as from `_board`
-    n:int, # number of updates
-    row:dict, # name -> number of any type
-    bar=None, # progress bar that shows the numbers
-)->None:
-    "Append a row of plain floats to a log."
-    row = {k: float(v) for k,v in row.items()}
-    log.append(dict(update=n) | row)
-    board(log[-1])
-    if bar is not None: bar.set_postfix({k: f'{v:.3g}' for k,v in row.items()}, refresh=False)
 
 # %% ../../nbs/agents/22_fit.ipynb #25244122
 class _Best:
@@ -138,11 +125,47 @@ class _Best:
             self.memory = dict(value=row[self.name], update=agent.n_updates, waited=0, weights=weights)
         else: self.memory['waited'] += 1
         return self.enough
+    def stop(self): self.memory['stopped'] = True # whatever the measure says
     @property
-    def enough(self): return self.name is not None and self.memory['waited']>=self.patience
+    def enough(self):
+        waited = self.name is not None and self.memory['waited']>=self.patience
+        return waited or self.memory.get('stopped', False)
 
     def restore(self, agent): # put the best weights back
         for n,w in self.memory['weights'].items(): getattr(agent, n).load_state_dict(w)
+
+# %% ../../nbs/agents/22_fit.ipynb #7b1e2a02
+class _Run:
+    "The log of a run, its listeners, early stopping and checkpoint."
+    def __init__(self,
+        agent, # `Agent` in training
+        about:dict, # description of the run, as from `_describe_run`
+        best:_Best, # early stopping
+        checkpoint:str|Path|None=None, # file to resume from and save to
+        listeners=(), # functions of a row that may return True to stop; None: no function
+    ):
+        self.agent,self.about,self.best,self.checkpoint = agent,about,best,checkpoint
+        self.listeners,self.log,self.new = [f for f in listeners if f is not None],[],[]
+
+    def add(self, row, bar=None): # append numbers of any type; `bar`: a progress bar that shows them
+        row = {k: float(v) for k,v in row.items()}
+        if bar is not None: bar.set_postfix({k: f'{v:.3g}' for k,v in row.items()}, refresh=False)
+        for rows in (self.log,self.new): rows.append(dict(update=self.agent.n_updates) | row)
+        return self.log[-1]
+
+    def save(self): # write the checkpoint, where there is to be one
+        if self.checkpoint:
+            _save_checkpoint(self.agent, self.checkpoint, self.about, self.log, self.best.memory)
+
+    def tell(self): # hand new rows to the listeners, when their update is complete
+        rows,self.new = self.new,[]
+        try: answers = [f(dict(row)) for row in rows for f in self.listeners]
+        except BaseException as e:
+            self.save()
+            note = f'raised in a callback of `fit` after update {self.agent.n_updates}'
+            if hasattr(e, 'add_note'): e.add_note(f'{note}; checkpoint: {self.checkpoint}') # Python 3.11
+            raise
+        if any(isinstance(x, (bool,np.bool_)) and x for x in answers): self.best.stop()
 
 # %% ../../nbs/agents/22_fit.ipynb #c23b01fc
 def _batch_rows(
@@ -236,16 +259,22 @@ def _describe_run(agent, dataset, n_updates, seed, precision):
     return dict(agent=type(agent).__name__, config=asdict(agent.config), agent_seed=agent.seed, seed=seed,
                 n_updates=n_updates, precision=precision, start=start) | dataset._digests()
 
-def _begin_run(agent, dataset, checkpoint, run, best):
-    "Prepare an agent for a data set, put it where a checkpoint left it, and return the log so far."
+def _begin_run(run, dataset):
+    "Prepare the agent of a run for a data set, and put it where a checkpoint left it."
+    agent = run.agent
     agent.prepare(dataset)
-    if checkpoint and Path(checkpoint).is_file():
-        log,memory = _load_checkpoint(agent, checkpoint, run)
-        if memory: best.memory = memory
-        return log
-    if agent.n_updates==0 and agent.config.pretrain:
-        _pretrain_critic(agent, dataset, agent.config.pretrain, run['seed'])
-    return []
+    if run.checkpoint and Path(run.checkpoint).is_file():
+        run.log,memory = _load_checkpoint(agent, run.checkpoint, run.about)
+        if memory: run.best.memory = memory
+    elif agent.n_updates==0 and agent.config.pretrain:
+        _pretrain_critic(agent, dataset, agent.config.pretrain, run.about['seed'])
+
+def _end_run(run, log_file, keep):
+    "Write the log, remove the checkpoint or keep a last one, and restore the best weights."
+    if keep: run.save()
+    elif run.checkpoint: Path(run.checkpoint).unlink(missing_ok=True)
+    run.best.restore(run.agent)
+    if log_file: _write_csv(run.log, log_file)
 
 # %% ../../nbs/agents/22_fit.ipynb #d8fcce2b
 def _every(x, n_updates): return x if x>=1 else max(int(x*n_updates), 1)
@@ -276,13 +305,6 @@ def _checked(agent, dataset, batch, row, seed, due):
     rows = partial(_batch_rows, dataset, size, seed, n-1)
     return _check_losses(row, f'update {n}', partial(_find_cause, dataset, batch, rows))
 
-def _end_run(agent, best, log, log_file, checkpoint, run, keep):
-    "Restore the best weights, write the log, and remove the checkpoint or keep a last one."
-    if checkpoint and keep: _save_checkpoint(agent, checkpoint, run, log, best.memory)
-    elif checkpoint: Path(checkpoint).unlink(missing_ok=True)
-    best.restore(agent)
-    if log_file: _write_csv(log, log_file)
-
 # %% ../../nbs/agents/22_fit.ipynb #beb4296f
 def fit(
     agent, # `Agent` to train, changed in place
@@ -301,13 +323,14 @@ def fit(
     patience:int=5, # evaluations without a better one before the run stops
     precision:str='float32', # of the products in an update: 'float32' or 'bfloat16'
     keep_checkpoint:bool=False, # False: remove `checkpoint` at the end; True: leave it there, complete
+    callback=None, # function of each row of the log as it is made; returns True to stop training
 )->list: # log: a dict a row, with the number of updates and what `update` or `evaluate` returned
     "Train an agent on the batches of a data set."
     _check_options(n_updates, precision, agent.device, stop_on, evaluate)
-    run = _describe_run(agent, dataset, n_updates, seed, precision) if checkpoint else dict(seed=seed)
+    about = _describe_run(agent, dataset, n_updates, seed, precision) if checkpoint else dict(seed=seed)
     best,clock = _Best(stop_on, patience),_Clock(save_every)
-    log = _begin_run(agent, dataset, checkpoint, run, best)
-    add = partial(_add_row, log, _board(tensorboard))
+    run = _Run(agent, about, best, checkpoint, (_board(tensorboard), callback))
+    _begin_run(run, dataset)
     with _hold_interrupt() as noted, progress(None, desc or type(agent).__name__, n_updates, 'update') as bar:
         bar.update(agent.n_updates)
         for batch in _remaining(agent, dataset, n_updates, seed, best):
@@ -315,12 +338,11 @@ def fit(
             due,asked = (n%_every(x, n_updates)==0 or n==n_updates for x in (log_every, evaluate_every))
             row = _checked(agent, dataset, batch, row, seed, due)
             bar.update()
-            if due: add(n, row, bar)
-            if evaluate and asked: add(n, evaluate(agent))
-            enough = evaluate and asked and best.look(agent, log[-1])
-            if checkpoint and (noted or clock.due()):
-                _save_checkpoint(agent, checkpoint, run, log, best.memory)
+            if due: run.add(row, bar)
+            if evaluate and asked: best.look(agent, run.add(evaluate(agent)))
+            run.tell()
+            if noted or clock.due(): run.save()
             if noted: raise KeyboardInterrupt(f'stopped after update {n} of {n_updates}')
-            if enough: break
-    _end_run(agent, best, log, log_file, checkpoint, run, keep_checkpoint)
-    return log
+            if best.enough: break
+    _end_run(run, log_file, keep_checkpoint)
+    return run.log

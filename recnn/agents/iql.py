@@ -19,6 +19,7 @@ class IQLConfig(ItemConfig):
     "Behaviour cloning with advantages."
     beta:float=0.05 # weight of the advantage; 0 is behaviour cloning
     max_weight:float=20. # largest weight of a choice, before weights are divided by their mean
+    searched = (*ItemConfig.searched,'critic_lr','gamma','expectile','beta')
     def __post_init__(self):
         super().__post_init__()
         _check_range(self, '[0,inf)', 'beta')

@@ -135,11 +135,12 @@ def scores(self:ItemAgent,
     queries, # users asked about: `items` and `rewards` [U,L]
 )->torch.Tensor: # [U,N], larger is better, on the CPU
     "Logits of all items, plus weighted mean and personal rewards."
-    c,state,unit = self.config,self.state(queries.items, queries.rewards),self.actor.encoder.scale[1]
+    c,state = self.config,self.state(queries.items, queries.rewards)
+    actor,likes,unit = self.actor,self.likes,self.actor.encoder.scale[1]
     with torch.no_grad():
-        z = self.actor.logits(self.act(state))
-        if c.means: z = z + c.means/unit*self.likes.mean
-        if c.taste: z = z + c.taste/unit*self.likes.personal(*state)
+        bias = actor.bias + c.means/unit*likes.mean if c.means else actor.bias
+        z = torch.addmm(bias, self.act(state), actor.encoder.items.T)
+        if c.taste: z = z.addmm(c.taste/unit*likes.solve(*state)[1], likes.vectors.T)
     return z.cpu()
 
 @patch

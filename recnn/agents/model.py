@@ -51,6 +51,7 @@ class Model:
     def options(cls): # name -> default of what `learn` can be given
         known = inspect.signature(cls.__init__).parameters
         return {n: p.default for n,p in known.items() if p.default is not p.empty}
+    search_space = classmethod(lambda cls: {}) # option -> (low, high), (low, high, 'log') or choices
 
 # %% ../../nbs/agents/20b_model.ipynb #401afc6d
 def registry()->dict: # name -> class

@@ -19,6 +19,7 @@ class RewardWeightedConfig(ItemConfig):
     beta:float=0.15 # weight of a reward; 0 is behaviour cloning
     taste:float=1.5 # weight of the personal reward, see `ItemConfig`
     means:float=0.5 # weight of an item's mean reward
+    searched = (*ItemConfig.searched,'beta') # a ranking metric cannot see what `taste` and `means` are for
     def __post_init__(self):
         super().__post_init__()
         _check_range(self, '[0,inf)', 'beta')

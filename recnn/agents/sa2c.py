@@ -22,6 +22,7 @@ class _SQNConfig(ItemConfig):
     gamma:float=0.5 # discount, in [0,1) (Xin et al. 2020)
     lam:float=0. # one step, to the best item
     q_weight:float=0.3 # weight of the Q head's loss, in variances of rewards (Xin et al. 2020: 1, not scaled)
+    searched = (*ItemConfig.searched,'gamma','q_weight')
     def __post_init__(self):
         super().__post_init__()
         _check_range(self, '[0,inf)', 'q_weight')
@@ -65,6 +66,7 @@ class SA2CConfig(_SQNConfig):
     alpha:float=1. # weight of the advantage beside 1, in means of its size; 0: SNQN; a large one is the paper
     warm:float=0.25 # fraction of a run before the weights begin, in [0,1]
     max_weight:float=10. # largest weight of a choice, before weights are divided by their mean
+    searched = (*_SQNConfig.searched,'negative','alpha')
     def __post_init__(self):
         super().__post_init__()
         _check_range(self, '[1,inf)', 'n_negatives')

@@ -21,6 +21,7 @@ class TD3Config(AgentConfig):
     noise_clip:float=0.5 # largest noise of a coordinate (Fujimoto et al. 2018)
     policy_delay:int=2 # critic updates per actor update, at least 1 (Fujimoto et al. 2018)
     twin:bool=True # two critics and the smaller of their values; False: one, as in DDPG
+    searched = (*AgentConfig.searched,'policy_noise')
 
     def __post_init__(self):
         super().__post_init__()

@@ -17,6 +17,7 @@ __all__ = ['TD3BCConfig', 'TD3BC']
 class TD3BCConfig(TD3Config):
     "TD3 with the weight of Q against behaviour."
     alpha:float=0.1 # weight of Q; 0 is behaviour cloning. The paper has 2.5 for continuous control
+    searched = (*TD3Config.searched,'alpha')
     def __post_init__(self):
         super().__post_init__()
         _check_range(self, '[0,inf)', 'alpha')

@@ -18,6 +18,7 @@ __all__ = ['TD3ItemsConfig', 'TD3Items']
 class TD3ItemsConfig(ItemConfig):
     "TD3 over items with the weight of Q against behaviour."
     alpha:float=1. # weight of Q; 0 is behaviour cloning
+    searched = (*ItemConfig.searched,'critic_lr','gamma','alpha')
     lam:float=0. # one step: the target policy is not that of the log
     def __post_init__(self):
         super().__post_init__()

@@ -23,6 +23,7 @@ class TopKConfig(ItemConfig):
     page:int=10 # K, items shown at once; 1 is plain REINFORCE
     max_ratio:float=10. # c, largest importance weight
     warm:float=0.25 # fraction of a run in which both policies clone the log, in [0,1]
+    searched = (*ItemConfig.searched,'critic_lr','gamma','warm')
     def __post_init__(self):
         super().__post_init__()
         _check_range(self, '[1,inf)', 'page')

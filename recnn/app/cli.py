@@ -4,11 +4,12 @@
 
 # %% ../../nbs/app/42_cli.ipynb #0b6b691a
 from __future__ import annotations
-import os, signal, sys, time, warnings
+import os, shlex, signal, sys, time, warnings
 from contextlib import contextmanager
 from pathlib import Path
 from .. import __version__
 from .arguments import (_advise, _at_least, _log_arguments, _Parser, _read_log, _table_path)
+from .bundle import _download_arguments, _download_command
 from .outputs import (_check_place, _keep_log, _keep_model, _keep_others, _keep_table, _plain,
                                _write_table)
 from recnn.app.steps import (
@@ -16,6 +17,9 @@ from recnn.app.steps import (
     _evaluate, _evaluate_arguments, _fit, _force_argument, _list_length, _open_log, _prepare,
     _prepare_arguments, _print_log, _repeats_argument, _train, _train_arguments, _training_arguments,
     _windows)
+from .findings import _liked, _people
+from .terminal import _columns_text, _cut, _fill, _table_text, _width
+from .tune import _tune, _tune_arguments
 from ..io import _handling
 
 # %% auto #0
@@ -23,7 +27,8 @@ __all__ = ['main']
 
 # %% ../../nbs/app/42_cli.ipynb #4602dd2d
 def _recommend_arguments(parser):
-    parser.add_argument('--model', required=True, metavar='MODEL', help='model of `recnn train`')
+    parser.add_argument('--model', required=True, metavar='MODEL', help='model of `recnn train`, '
+                        'hf://user/model, or bundle:NAME')
     parser.add_argument('--ratings', metavar='FILE', help='ratings of somebody new, CSV or Parquet: title or '
                         'item_id, and rating and timestamp if there are any; user_id for several people')
     _data_argument(parser, False)
@@ -54,23 +59,18 @@ def _item_ids(model, words, flag):
         found += model.find_items([i if i in model.item_ids or not numbers else w], flag).tolist()
     return model.item_ids[found]
 
-def _liked(model, items, rewards, k=10):
-    "Heading and titles of what somebody rated highest, or chose last where all rewards are equal."
-    titles = [model.titles[i] for i in items]
-    if min(rewards)==max(rewards): return 'chosen last',titles[::-1][:k]
-    best = sorted(range(len(items)), key=lambda i: -rewards[i])[:k]
-    return 'rated highest',[f'{model.rewards.rating(rewards[i]):3.1f}  {titles[i]}' for i in best]
-
-def _two_columns(heading, left, right, width=44):
-    "Titles beside recommended titles, as text."
-    def cut(text):
-        text = _plain(text).replace('\n', ' ')
-        return text if len(text)<=width else text[:width-1]+'…'
-    left = [*map(cut, left), *['']*len(right)]
-    lines = [f'{l:<{width}}   {i:2}. {cut(title)}' for i,(l,title) in enumerate(zip(left, right), 1)]
-    return '\n'.join([f'{heading:<{width}}   recommended', *lines])
-
 # %% ../../nbs/app/42_cli.ipynb #ee4446a2
+def _recommend_all(args, item_ids):
+    "Write the lists of all users of a log to a file, from a mapped log."
+    from recnn.app import batch # noqa: F401 (`Recommender.recommend_all`)
+    from recnn.app.recommender import load
+    from recnn.data import logfile # noqa: F401 (`Log.open`)
+    from recnn.data.log import Log
+    log = Log.open(args.data, mapped=True)
+    model = load(args.model, log, args.device)
+    rows,n = model.recommend_all(args.out, args.k, repeats=args.repeats, **item_ids(model))
+    print(f'{args.out}: {rows:,} rows for {n:,} users')
+
 def _recommend(args):
     "Print recommended items, and write them to a file."
     from recnn.app.models import find_model
@@ -80,18 +80,21 @@ def _recommend(args):
     if args.data and bool(args.users)==args.all: raise ValueError('say --users ID ... or --all with --data')
     for name in args.agent: find_model(name)
     if args.out: _keep_table(args.out, ('user_id','rank','item_id','title','score'), args.force)
+    flags = 'exclude','only'
+    item_ids = lambda model: {f: _item_ids(model, getattr(args, f), f'--{f}') for f in flags}
+    if args.all and args.out: return _recommend_all(args, item_ids)
     log = _open_log(args.data) if args.data else None
     model = load(args.model, log, args.device)
-    lists = {flag: _item_ids(model, getattr(args, flag), f'--{flag}') for flag in ('exclude','only')}
     if args.data: asked = dict(users=None if args.all else _user_ids(args.users, log))
     else: asked = dict(history=args.ratings, unknown=args.unknown)
-    shown = model.recommend(k=args.k, repeats=args.repeats, **asked, **lists)
+    shown = model.recommend(k=args.k, repeats=args.repeats, **asked, **item_ids(model))
     if args.out: _write_table(shown, args.out)
     n = shown.user_id.nunique()
     if args.ratings and n==1:
         h = model.read_history(args.ratings, args.unknown)
-        print(_two_columns(*_liked(model, h.item.tolist(), h.reward.tolist(), args.k), shown.title.tolist()))
-    elif len(shown)<=200: print(_plain(shown.to_string(index=False, float_format='{:.3f}'.format)))
+        heading,liked = _liked(model, h.item.tolist(), h.reward.tolist(), args.k)
+        print(_columns_text({heading: liked, 'recommended': shown.title.tolist()}))
+    elif len(shown)<=200: print(_table_text(shown, index=False))
     if args.out: print(f'{args.out}: {len(shown):,} rows for {n:,} users')
     elif len(shown)>200: print(f'{len(shown):,} rows for {n:,} users; write them with --out FILE.csv')
 
@@ -130,6 +133,34 @@ def _serve(args):
     from recnn.app.serve import _serve
     _serve(args)
 
+# %% ../../nbs/app/42_cli.ipynb #6231880c
+def _push_arguments(parser):
+    add = parser.add_argument
+    add('--model', required=True, metavar='MODEL', help='model of `recnn train`')
+    add('--repo', required=True, metavar='USER/MODEL',
+        help='repository on the Hugging Face hub; made when missing')
+    add('--out', metavar='FOLDER', help='write model and card to this folder and upload nothing')
+    _data_argument(parser, False)
+    add('--evaluation', metavar='FILE', help='table of `recnn evaluate --out`, for the card')
+    add('--license', default='other', metavar='NAME',
+        help='licence of the weights, as the hub abbreviates it (default: %(default)s)')
+    add('--private', action='store_true', help='a repository that is made is seen by its owner alone')
+    for add in (_classes_argument, _force_argument): add(parser)
+
+def _push(args):
+    "Upload a model with its card, or write both to a folder."
+    from recnn.app.hub import _read_table_file, _write_folder
+    from recnn.app.models import find_model
+    from recnn.app.recommender import load
+    for name in args.agent: find_model(name)
+    log = _open_log(args.data) if args.data else None
+    model,table = load(args.model),_read_table_file(args.evaluation)
+    if not args.out: return print(model.push_to_hub(args.repo, table, args.private, args.license, log))
+    there = [p for p in map(Path(args.out).joinpath, ('README.md','model.safetensors')) if p.exists()]
+    if there and not args.force: raise FileExistsError(f'{there[0]}: is there; say --force to replace it')
+    _write_folder(model, args.out, args.repo, table, args.license, log)
+    print(f'{args.out}: README.md and model.safetensors of {model.name}')
+
 # %% ../../nbs/app/42_cli.ipynb #044b18ca
 def _demo_arguments(parser):
     _log_arguments(parser)
@@ -141,32 +172,21 @@ def _demo_arguments(parser):
                         help='held-out users to print titles for (default: %(default)s)')
     _training_arguments(parser)
 
-def _tell_users(agents, log, most):
-    "Parts of the report: titles for a few held-out users, printed as well."
-    import pandas as pd
-    parts,last = [],list(agents)[-1]
-    for u in log.users('test')[:most]:
-        user,rows = log.user_ids[[u]].tolist()[0],slice(log.bounds[u], log.bounds[u+1])
-        k = min(10, log.n_items-len(set(log.item[rows].tolist())))
-        if k<1: continue
-        heading,best = _liked(agents[last], log.item[rows].tolist(), log.reward[rows].tolist())
-        lists = {name: m.recommend([user], k, log=log).title.tolist() for name,m in agents.items()}
-        n = int(rows.stop-rows.start)
-        about = f'User {user} of the held-out users, {n} rating{"s"*(n!=1)}'
-        print(f'\n{about}; {last} recommends:\n{_two_columns(heading, best, lists[last])}')
-        columns = {name: pd.Series(x, dtype=object) for name,x in {heading: best, **lists}.items()}
-        parts += [about, pd.DataFrame(columns).rename(index=lambda i: i+1)]
-    return parts
-def _asked(log, part):
-    "Number of users of a part who can be asked for their last item."
-    import numpy as np
-    return int((np.diff(log.bounds)[log.users(part)]>1).sum())
+def _tell_users(found, most):
+    "Print a few held-out users with the lists of the default and of item-kNN."
+    titles = found['log'].titles
+    for p in _people(found, most):
+        n,names = p['n'],list(p['lists'])[:2]
+        about = f'User {p["user"]}, {n} item{"s"*(n!=1)} so far; chose next: {titles[p["chosen"]]}'
+        lists = {p['heading']: p['liked'], **{m: [titles[i] for i in p['lists'][m]] for m in names}}
+        print(f'\n{_cut(about, _width())}\n{_columns_text(lists)}')
 
 # %% ../../nbs/app/42_cli.ipynb #86bba072
 def _demo(args):
     "Go the whole way."
     from recnn.app.models import DEFAULT, find_model
     from recnn.app.recommender import _make_vectors, fit
+    from recnn.app.findings import _findings
     from recnn.app.report import demo_report
     from recnn.data import logfile # noqa: F401 (`Log.write`)
     begin,out = time.time(),Path(args.out)
@@ -187,11 +207,14 @@ def _demo(args):
     args.part,args.k,args.judges,args.out = 'test',_list_length(log),True,out/'ranking.csv'
     found = _compare([*baselines, *trained], log, args)
     print('\n5/5  recommendations')
-    titles = _tell_users(found['agents'], log, args.show)
-    found |= dict(part=_windows(log, trained[-1], args.part), n_users=_asked(log, args.part))
-    page = demo_report(Path(args.report)/'index.html', found, titles)
-    print(f'\nReport: {page}\nFiles:  {out}/\nDone in {time.time()-begin:.0f} s. For ratings of your own, '
-          'a file with the columns item_id or title, and rating if there are any:\n'
+    found['part'] = _windows(log, trained[-1], args.part)
+    _tell_users(found, args.show)
+    about = dict(recnn=f'{__version__}, seed {args.seed}, {time.time()-begin:.0f} s', command=args.line,
+                 log=f'{log.source}, {log.describe(args.frame_size or log.frame_size or 10)}')
+    page = demo_report(Path(args.report)/'index.html', found, about)
+    print(f'\n{_fill(" ".join(_findings(found)))}\n\nReport: {page}\nFiles:  {out}/\nDone in '
+          f'{time.time()-begin:.0f} s. For ratings of your own, a file with the columns item_id or title,\n'
+          'and rating if there are any:\n'
           f'  recnn recommend --model {out}/{DEFAULT}.safetensors --ratings mine.csv')
 
 # %% ../../nbs/app/42_cli.ipynb #e6e91ada
@@ -200,10 +223,13 @@ _COMMANDS = dict( # name -> its arguments, its function, its help
     prepare=(_prepare_arguments, _prepare, 'write the file of a rating log'),
     embed=(_embed_arguments, _embed, 'write vectors of the items of a log'),
     train=(_train_arguments, _train, 'train an agent or fit a baseline'),
+    tune=(_tune_arguments, _tune, 'search for options of a model, on validation users'),
     evaluate=(_evaluate_arguments, _evaluate, 'compare models with baselines on held-out users'),
     recommend=(_recommend_arguments, _recommend, 'recommend items to somebody new, or to users of a log'),
     export=(_export_arguments, _export, 'write a model as an ONNX file, which recommends without torch'),
-    serve=(_serve_arguments, _serve, 'answer questions over HTTP'))
+    serve=(_serve_arguments, _serve, 'answer questions over HTTP'),
+    push=(_push_arguments, _push, 'upload a model with a card to the Hugging Face hub'),
+    download=(_download_arguments, _download_command, 'download a bundle of models and data'))
 
 def _make_parser():
     "Arguments of all commands."
@@ -253,6 +279,7 @@ def main(
     args = None
     try:
         args = _make_parser().parse_args(words)
+        args.line = shlex.join(['recnn', *(sys.argv[1:] if words is None else words)])
         with _ends_gently(), _short_warnings(): args.func(args)
     except KeyboardInterrupt as e:
         text = 'finished files are whole, and the same command resumes a training that was stopped'

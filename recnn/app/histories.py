@@ -4,7 +4,7 @@
 
 # %% ../../nbs/app/40c_histories.ipynb #40c00003
 from __future__ import annotations
-import re, warnings
+import hashlib, re, warnings
 import numpy as np
 from .titles import _quoted, find_titles
 from ..data.columns import COLUMNS, _ids, _numbers, _plain, _times
@@ -161,3 +161,26 @@ def _read_history(
     out = pd.DataFrame(dict(user_id=user, item=item, reward=reward, time=time))[item>=0]
     if len(out)==0: raise ValueError(f'{name}: none of its {len(item):,} items is in the catalogue')
     return out.sort_values(['user_id','time'], kind='stable', ignore_index=True)
+
+# %% ../../nbs/app/40c_histories.ipynb #52f1e9ac
+def _user_keys(log, users):
+    "A number for each of some users of a log, from id and first rating: uint64 [U]."
+    first = log.bounds[users]
+    columns = log.user_ids[users],log.item_ids[log.item[first]],log.timestamp[first]
+    digest = lambda row: hashlib.blake2b('|'.join(map(str, row)).encode(), digest_size=8).digest()
+    keys = [int.from_bytes(digest(row), 'little') for row in zip(*(x.tolist() for x in columns))]
+    return np.array(keys, 'uint64')
+
+# %% ../../nbs/app/40c_histories.ipynb #ffa5ae62
+def _find_users(log, users):
+    "Indices of users by id; an unknown id is a `KeyError`."
+    ids = np.atleast_1d(np.asarray(users))
+    if len(ids)==0: raise ValueError('users is empty; pass ids of users of the log')
+    if log.user_ids.dtype.kind=='U': ids = ids.astype(str)
+    elif ids.dtype.kind not in 'iu': raise KeyError(f'users of this log are numbers, got {ids[0]!r}')
+    place = np.searchsorted(log.user_ids, ids).clip(max=log.n_users-1)
+    wrong = log.user_ids[place]!=ids
+    if wrong.any():
+        one = ids[wrong].tolist()[0]
+        raise KeyError(f'no user of the log has the id {one!r}; pass history=... for somebody new')
+    return place

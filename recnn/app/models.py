@@ -55,10 +55,21 @@ def _class_of(path, meta):
                      f"import it first, or pass model='{meta['cls']}'")
 
 # %% ../../nbs/app/40b_models.ipynb #cb000121
+def _elsewhere(path): return str(path).startswith(('hf://','bundle:')) # on the hub or in a bundle
+
 def _file(path):
     "The file of a model: `path` itself, or model.safetensors in that folder."
+    if _elsewhere(path): raise ValueError(f'{path}: only read from there; name a folder to write to')
     path = Path(path)
     return path if path.suffix=='.safetensors' else path/'model.safetensors'
+
+def _to_read(path):
+    "The file of a model to be read; one on the hub is downloaded, one of a bundle is checked."
+    if not _elsewhere(path): return _file(path)
+    if str(path).startswith('hf://'):
+        from recnn.app.hub import _from_hub as find
+    else: from recnn.app.bundle import _from_bundle as find
+    return find(str(path))
 
 def _by_name(models):
     "Recommenders by name; a second one of a name gets a number."

@@ -4,7 +4,7 @@
 
 # %% ../../nbs/app/40_recommender.ipynb #b3805324
 from __future__ import annotations
-import hashlib, warnings
+import warnings
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from ..agents.fit import fit as train
 from ..agents.model import Model
-from .histories import _find_items, _read_history
-from .models import DEFAULT, _by_name, _class_of, _file, find_model # noqa: F401 (DEFAULT)
+from .histories import _find_items, _find_users, _read_history, _user_keys
+from .models import DEFAULT, _by_name, _class_of, _file, _to_read, find_model # noqa: F401 (DEFAULT)
 from .titles import _differ
 from ..data.log import Log, Rewards, load_sample
 from ..data.windows import Dataset
@@ -51,15 +51,6 @@ class Recommender:
     def __repr__(self):
         n_items,n_users = len(self.item_ids),len(self.trained_users)
         return f'{self.name}: {n_items:,} items, learnt from {n_users:,} users of {self.source}'
-
-# %% ../../nbs/app/40_recommender.ipynb #52f1e9ac
-def _user_keys(log, users):
-    "A number for each of some users of a log, from id and first rating: uint64 [U]."
-    first = log.bounds[users]
-    columns = log.user_ids[users],log.item_ids[log.item[first]],log.timestamp[first]
-    digest = lambda row: hashlib.blake2b('|'.join(map(str, row)).encode(), digest_size=8).digest()
-    keys = [int.from_bytes(digest(row), 'little') for row in zip(*(x.tolist() for x in columns))]
-    return np.array(keys, 'uint64')
 
 # %% ../../nbs/app/40_recommender.ipynb #65962984
 def _make_vectors(log, dim, seed, device):
@@ -101,7 +92,7 @@ def fit(
     pad:bool=False, # learn from padded windows too, so that users with few ratings count
     seed:int=0, # random seed of vectors, weights and batches
     device:str='cpu', # where to train
-    **options, # of the model: fields of its configuration, `updates` of agents
+    **options, # of the model: fields of its configuration; of agents `updates` and `callback` too
 )->Recommender:
     "Fit an agent or a baseline on the training users of a log."
     if users not in ('train','all'): raise ValueError(f"users must be 'train' or 'all', got {users!r}")
@@ -135,7 +126,7 @@ def _check_log(r, log):
                          f'({log.rewards}); read the log with the same rewards')
 
 # %% ../../nbs/app/40_recommender.ipynb #61835291
-def _fit_longer(r, log, users, pad, seed, device, updates=None, fit_options=None):
+def _fit_longer(r, log, users, pad, seed, device, updates=None, callback=None, fit_options=None):
     "A recommender whose agent was trained by further updates."
     if not r.model.default_updates:
         raise ValueError(f'{r.name} is not trained step by step; fit it again: fit({r.model.name!r}, log)')
@@ -145,7 +136,7 @@ def _fit_longer(r, log, users, pad, seed, device, updates=None, fit_options=None
     learn,agent = log.part('train') if users=='train' else log,deepcopy(r.model)
     dataset = Dataset(learn, r.vectors, r.frame_size, pad or agent.whole_histories, device)
     n = agent.n_updates+(agent._default_updates(dataset) if updates is None else updates)
-    agent.history = r.history+train(agent, dataset, n, seed, **(fit_options or {}))
+    agent.history = r.history+train(agent, dataset, n, seed, **dict(callback=callback)|(fit_options or {}))
     keys = np.union1d(r.trained_users, _user_keys(learn, np.flatnonzero(np.diff(learn.bounds))))
     return replace(r, model=agent, trained_users=keys, source=log.source, log=log)
 
@@ -172,20 +163,6 @@ def _ask(self:Recommender, rows, begin, end, user_id, repeats):
     nobody = torch.full((len(user_id),), -1)
     seen = _seen(rows, begin, end)
     return Queries(items, rewards, nobody, seen, user_id, repeats=repeats, n_items=len(self.item_ids))
-
-# %% ../../nbs/app/40_recommender.ipynb #ffa5ae62
-def _find_users(log, users):
-    "Indices of users by id; an unknown id is a `KeyError`."
-    ids = np.atleast_1d(np.asarray(users))
-    if len(ids)==0: raise ValueError('users is empty; pass ids of users of the log')
-    if log.user_ids.dtype.kind=='U': ids = ids.astype(str)
-    elif ids.dtype.kind not in 'iu': raise KeyError(f'users of this log are numbers, got {ids[0]!r}')
-    place = np.searchsorted(log.user_ids, ids).clip(max=log.n_users-1)
-    wrong = log.user_ids[place]!=ids
-    if wrong.any():
-        one = ids[wrong].tolist()[0]
-        raise KeyError(f'no user of the log has the id {one!r}; pass history=... for somebody new')
-    return place
 
 # %% ../../nbs/app/40_recommender.ipynb #cd576c5d
 @patch
@@ -292,15 +269,29 @@ def export(
     from recnn.app.onnx import _export_onnx
     _export_onnx(self, path)
 
+# %% ../../nbs/app/40_recommender.ipynb #eda3d76a
+@patch
+def push_to_hub(
+    self:Recommender, # a fitted model
+    repo:str, # 'user/model' on the hub; made when missing
+    evaluation:pd.DataFrame|None=None, # table of `evaluate` with a row for the model, for the card
+    private:bool=False, # a repository that is made is seen by its owner alone
+    license:str='other', # licence of the weights, as the hub abbreviates it
+    log:Log|None=None, # log that it learnt from, for counts and dates; its own when absent
+)->str: # address of the repository
+    "Upload the model and a card to the Hugging Face hub."
+    from recnn.app.hub import _upload
+    return _upload(self, repo, evaluation, private, license, log)
+
 # %% ../../nbs/app/40_recommender.ipynb #d1eb29b6
 def load(
-    path:str|Path, # folder or file as from `Recommender.save`
+    path:str|Path, # folder or file as from `Recommender.save`, 'hf://user/model', or 'bundle:name'
     log:Log|None=None, # log whose users can be asked for by id
     device:str='cpu', # where the model is to live
     model=None, # class of a model that is not part of recnn: the class, or 'module:Class'
 )->Recommender:
     "Read a recommender; a file of another kind is a `ValueError` that names it."
-    path = _file(path)
+    path = _to_read(path)
     remedy = 'write it with `recnn train`, or fit(...).save(...)'
     arrays,meta = read_arrays(path, 'recommender', remedy=remedy)
     cls = _class_of(path, dict(model='', cls='')|meta) if model is None else find_model(model)
@@ -327,6 +318,18 @@ def _check_fit(r, log, keys, asked, leaks):
     if not np.isin(r.trained_users, keys).any():
         warnings.warn(f'{r.name} was trained on {r.source}, and none of its users is in this log')
 
+# %% ../../nbs/app/40_recommender.ipynb #19b3b9c3
+def _rank(models, log, k, part, leaks, seed, repeats):
+    "Questions to held-out users, and the `Ranking` of each model by name, as for `evaluate`."
+    keys = [_user_keys(log, u[np.diff(log.bounds)[u]>0]) for u in (log.users(), log.users(part))]
+    protocol,fitted = hold_out_users(log, repeats=repeats),[]
+    for m in models if isinstance(models, (list,tuple)) else [models]:
+        fitted.append(m if isinstance(m, Recommender) else fit(m, log, seed=seed))
+        _check_fit(fitted[-1], log, *keys, leaks)
+    asked = {T: protocol.queries(part, T, pad=True) for T in {r.frame_size for r in fitted}}
+    rankings = {name: measure(r.model, asked[r.frame_size], k) for name,r in _by_name(fitted).items()}
+    return asked[fitted[0].frame_size],rankings
+
 # %% ../../nbs/app/40_recommender.ipynb #de9c71e0
 def evaluate(
     models, # names, classes or recommenders, one or a list; names and classes are fitted first
@@ -339,11 +342,5 @@ def evaluate(
 )->pd.DataFrame: # a row a model; the protocol in `attrs`
     "Ranking and diversity of several models on the last item of each held-out user, among all items."
     log = load_sample() if log is None else log
-    keys = [_user_keys(log, u[np.diff(log.bounds)[u]>0]) for u in (log.users(), log.users(part))]
-    protocol,fitted = hold_out_users(log, repeats=repeats),[]
-    for m in models if isinstance(models, (list,tuple)) else [models]:
-        fitted.append(m if isinstance(m, Recommender) else fit(m, log, seed=seed))
-        _check_fit(fitted[-1], log, *keys, leaks)
-    asked = {T: protocol.queries(part, T, pad=True) for T in {r.frame_size for r in fitted}}
-    rankings = {name: measure(r.model, asked[r.frame_size], k) for name,r in _by_name(fitted).items()}
-    return rank_table(rankings, asked[fitted[0].frame_size], k)
+    asked,rankings = _rank(models, log, k, part, leaks, seed, repeats)
+    return rank_table(rankings, asked, k)

@@ -4,11 +4,15 @@
 
 # %% ../../nbs/app/41_report.ipynb #80cca786
 from __future__ import annotations
-import base64, html, io
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
-from ..evaluation.judges import plot_judges, short_table
+from .findings import _by_default, _findings, _people, _top_item
+from .layout import (_COLOURS, _escape, _Html, _item_colours, _page_html, _people_html,
+                              _plots_html, _squares_html, _table_html)
+from ..evaluation.judges import _count_fails, _PANELS, short_table
 from ..evaluation.metrics import _pairwise
+from ..evaluation.ranking import _spread, intervals
 from ..evaluation.realism import agent_points
 from ..io import atomic_write
 
@@ -21,159 +25,244 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # %% ../../nbs/app/41_report.ipynb #8972dc0b
-def _axes(
-    n:int, # number of panels
-    width:float=3.4, # inches a panel
-    height:float=2.9, # inches
-): # figure and a list of axes
-    "A row of panels outside of any window."
+def _panel(
+    title:str, # above the panel
+    width:float=3.4, # inches
+    height:float=2.7, # inches
+    **settings, # of the axes
+): # figure and axes
+    "A panel outside of any window."
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    fig = Figure(figsize=(width*n, height), layout='constrained', dpi=100)
+    fig = Figure(figsize=(width, height), layout='constrained', dpi=100)
     FigureCanvasAgg(fig)
-    return fig,[fig.add_subplot(1, n, i+1) for i in range(n)]
+    ax = fig.add_subplot(1, 1, 1)
+    ax.set_title(title, fontsize=10)
+    ax.set(**settings)
+    ax.spines[['top','right']].set_visible(False)
+    return fig,ax
+
+def _plain_ticks(ax):
+    "Numbers such as 20 in place of powers of ten on a logarithmic axis."
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter, SymmetricalLogLocator
+    log,subs = ax.get_yscale()=='log',(1,2,5)
+    locator = LogLocator(subs=subs) if log else SymmetricalLogLocator(ax.yaxis.get_transform(), subs)
+    ax.yaxis.set_major_locator(locator)
+    ax.yaxis.set_major_formatter(StrMethodFormatter('{x:g}'))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+
+def _colour(i): return _COLOURS[i%len(_COLOURS)]
 
 # %% ../../nbs/app/41_report.ipynb #68e61e7e
+_MEASURED = dict( # column of a training log -> title and scale
+    critic_loss=('loss of the critic','log'), actor_loss=('loss of the actor','symlog'),
+    distinct=('different first items, validation users','linear'),
+    ndcg=('NDCG, validation users','linear'))
+
 def _plot_training(
     logs:dict, # agent -> log as from `fit`
-)->Figure:
-    "Plot the losses of critic and actor over the updates."
-    fig,axes = _axes(2, 4.5)
-    for ax,key in zip(axes, ('critic_loss','actor_loss')):
-        for i,(name,log) in enumerate(logs.items()):
-            rows = [(r['update'],r[key]) for r in log if key in r]
-            ax.plot(*zip(*rows), label=name, color=f'C{i}', lw=1.2)
-        ax.set(xlabel='update', title=key.replace('_',' '), yscale='log' if key=='critic_loss' else 'symlog')
-    if logs: axes[0].legend()
-    return fig
+)->list: # of figures
+    "Plot losses, the number of different first items, and NDCG over the updates."
+    figures = []
+    for key,(title,scale) in _MEASURED.items():
+        lines = {n: [(r['update'],r[key]) for r in log if key in r] for n,log in logs.items()}
+        if not any(lines.values()): continue
+        fig,ax = _panel(title, xlabel='update', yscale=scale)
+        for i,(name,rows) in enumerate(lines.items()):
+            if rows: ax.plot(*zip(*rows), label=name, color=_colour(i), lw=1.4)
+        fig.legend(loc='outside lower center', ncols=3, fontsize=7.5, frameon=False, columnspacing=1)
+        if scale!='linear': _plain_ticks(ax)
+        fig.set_label(f'{title}: '+', '.join(f'{n} ends at {x[-1][1]:.3g}' for n,x in lines.items() if x))
+        figures.append(fig)
+    return figures
 
 # %% ../../nbs/app/41_report.ipynb #7910f4ad
 def _plot_values(
     logs:dict, # agent -> log of `fit` with `evaluate=Watch(...)`
-)->Figure:
+)->list: # of figures, one an agent
     "Plot Q of logged items and of the agent's own actions beside the discounted return of held-out users."
-    fig,axes = _axes(len(logs))
-    for i,(ax,(name,log)) in enumerate(zip(axes, logs.items())):
+    figures,ends = [],[]
+    for i,(name,log) in enumerate(logs.items()):
         rows = [r for r in log if 'q_policy' in r]
-        x = [r['update'] for r in rows]
-        ax.plot(x, [r['q_policy'] for r in rows], color=f'C{i}', label='Q of own actions')
-        ax.plot(x, [r['q_logged'] for r in rows], color=f'C{i}', ls=':', label='Q of logged items')
+        if not rows: continue
+        fig,ax = _panel(name, xlabel='update', yscale='symlog')
+        for key,style,label in (('q_policy','-','Q of own actions'), ('q_logged',':','Q of logged items')):
+            ax.plot([r['update'] for r in rows], [r[key] for r in rows], style, color=_colour(i), label=label)
         ax.axhline(rows[-1]['returns'], color='k', ls='--', lw=1, label='return of the log')
-        ax.set(xlabel='update', title=name, yscale='symlog')
-        ax.legend(fontsize=8, loc='upper left')
-    low,high = zip(*(ax.get_ylim() for ax in axes))
-    for ax in axes: ax.set_ylim(min(low), 4*max(high)) # one scale for all, with room for the legend
-    return fig
+        ax.legend(fontsize=8, loc='upper left', frameon=False)
+        last = f'Q {rows[-1]["q_policy"]:.3g}, return {rows[-1]["returns"]:.3g}'
+        fig.set_label(f'{name}: at the end {last}')
+        figures.append(fig)
+        ends.append(ax.get_ylim())
+    for fig in figures: # one scale for all, with room for the legend
+        fig.axes[0].set_ylim(min(low for low,_ in ends), 6*max(high for _,high in ends))
+        _plain_ticks(fig.axes[0])
+    return figures
 
 # %% ../../nbs/app/41_report.ipynb #8286eb6d
 def _plot_distances(
     points:dict, # name -> [U,D] points, such as real items and the actions of each agent
     n:int=60, # of each, at most
-)->Figure:
+)->list: # of figures
     "Plot the cosine distance of every two points; a square of one dark colour is one point for everybody."
-    fig,axes = _axes(len(points), 2.6, 2.7)
-    for ax,(name,x) in zip(axes, points.items()):
-        im = ax.imshow(_pairwise(x[:n], 'cosine').numpy(), vmin=0, vmax=1.5, cmap='magma')
-        ax.set(title=name, xticks=[], yticks=[])
-    fig.colorbar(im, ax=axes, label='cosine distance', shrink=.8)
-    return fig
+    figures = []
+    for name,x in points.items():
+        fig,ax = _panel(name, 2.5, 2.6, xticks=[], yticks=[])
+        image = _pairwise(x[:n], 'cosine').numpy()
+        ax.imshow(image, vmin=0, vmax=1.5, cmap='magma', interpolation='nearest')
+        fig.set_label(f'{name}: distances of {len(image)} points, mean {image.mean():.2f}')
+        figures.append(fig)
+    return figures
 
 # %% ../../nbs/app/41_report.ipynb #32c53832
-def _plot_distinct(
-    table:pd.DataFrame, # as from `rank_table`
-    n_users:int, # users asked
+def _plot_dots(
+    title:str, # above the panel
+    table:pd.DataFrame, # a row a model; columns mean, low and high
+    zero:bool=False, # draw a line at 0
 )->Figure:
-    "Plot the number of distinct items recommended first, a bar a model, against the number of users."
-    fig,(ax,) = _axes(1, 6.5, .9+.36*len(table))
-    bars = ax.barh(table.index[::-1], table['distinct @1'][::-1], color='C0')
-    ax.bar_label(bars, padding=3)
-    ax.axvline(n_users, color='k', ls='--', lw=1)
-    ax.set(title='Distinct items recommended first', xlim=(0, n_users*1.12),
-           xlabel=f'dashed: {n_users} users')
+    "Plot a figure of each model with its interval."
+    import numpy as np
+    table = table[table['mean'].notna()][::-1]
+    x,low,high = (table[c].to_numpy('float64') for c in ('mean','low','high'))
+    fig,ax = _panel(title, 3.7, .75+.23*max(len(table), 1))
+    ax.errorbar(x, range(len(x)), xerr=np.clip([x-low,high-x], 0, None), fmt='o', ms=4, lw=1.2, capsize=2,
+                color=_COLOURS[1])
+    ax.set_yticks(range(len(x)), table.index, fontsize=9)
+    if zero: ax.axvline(0, color='k', lw=.7)
+    fig.set_label(f'{title}: '+', '.join(f'{n} {v:.2f}' for n,v in zip(table.index[::-1], x[::-1])))
     return fig
-
-# %% ../../nbs/app/41_report.ipynb #9eeb26ed
-def _part_html(
-    part, # str, DataFrame or Figure
-)->str:
-    "HTML of one part of the page."
-    if isinstance(part, str): return f'<p>{html.escape(part)}</p>'
-    if hasattr(part, 'to_html'):
-        number = lambda x: f'{x:.3f}' if abs(x)<100 else f'{x:,.0f}'
-        kind = 'numbers' if all(t.kind in 'fiub' for t in part.dtypes) else 'words'
-        table = part.to_html(float_format=number, na_rep='', border=0, classes=kind)
-        return f'<div class="wide">{table}</div>'
-    buffer = io.BytesIO()
-    part.savefig(buffer, format='png', dpi=100)
-    titles = [ax.get_title() for ax in part.axes]
-    alt,png = html.escape(', '.join(filter(None, titles))),base64.b64encode(buffer.getvalue()).decode()
-    return f'<div class="wide"><img alt="{alt}" src="data:image/png;base64,{png}"></div>'
-
-# %% ../../nbs/app/41_report.ipynb #031cab71
-_STYLE = '''body{font:16px/1.55 system-ui,sans-serif;max-width:68rem;margin:2rem auto;padding:0 1rem}
-body{color:#1f2933}
-h1{margin-bottom:.2rem}h2{margin-top:2.4rem;border-bottom:1px solid #d9e0e6;padding-bottom:.2rem}
-.wide{overflow-x:auto}img{max-width:100%}table{border-collapse:collapse;font-size:.9rem;margin:.6rem 0}
-th,td{padding:.3rem .6rem;text-align:right;white-space:nowrap}
-th:first-child,.words td,.words th{text-align:left}
-.words td{max-width:13.5rem;overflow:hidden;text-overflow:ellipsis}
-thead th{border-bottom:2px solid #9aa5b1}tbody tr:nth-child(even){background:#f4f6f8}
-tbody th{font-weight:600;text-align:left}'''
 
 # %% ../../nbs/app/41_report.ipynb #5e93b090
 def write_report(
     path:str|Path, # HTML file
     title:str, # heading of the page
-    sections:dict, # heading -> list of str, DataFrame or Figure
+    sections:dict, # heading -> list of str, DataFrame, Figure or list of figures
+    lead:tuple|list=(), # sentences above the contents
+    foot:str='', # lines below everything
 )->None:
     "Write a self-contained page, whole or not at all."
-    section = lambda heading,parts: f'<h2>{html.escape(heading)}</h2>'+''.join(map(_part_html, parts))
-    body = ''.join(section(heading, parts) for heading,parts in sections.items())
-    page = ('<!doctype html><html lang="en"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width">'
-            f'<title>{html.escape(title)}</title><style>{_STYLE}</style></head>'
-            f'<body><h1>{html.escape(title)}</h1>{body}</body></html>')
+    page = _page_html(title, sections, lead, foot)
     with atomic_write(path) as part: part.write_text(page, encoding='utf-8')
+
+# %% ../../nbs/app/41_report.ipynb #16c27ddc
+def _metrics(table):
+    "Metrics of a ranking that have a standard error, NDCG first."
+    return sorted((c for c in table if f'{c} s.e.' in table), reverse=True)
+
+def _ranking_table(found):
+    "The ranking for a page, with the item that each method puts first most often."
+    import pandas as pd
+    table,titles = found['ranking'],found['log'].titles
+    table = table.sort_values(_metrics(table)[0], ascending=False, kind='stable')
+    tops = [_top_item(found['rankings'][n].ranked[:,0]) for n in table.index]
+    pairs = {f'{c} ± s.e.': [f'{a:.3f} ± {b:.3f}' for a,b in zip(table[c], table[f'{c} s.e.'])]
+             for c in _metrics(table)}
+    own = {'different first items': table['distinct @1'], 'first most often': [titles[i] for i,_ in tops],
+           'of users': [f'{part:.0%}' for _,part in tops]}
+    return pd.DataFrame(pairs|own, index=table.index)
+
+# %% ../../nbs/app/41_report.ipynb #22277b11
+_JUDGES = [ # judge, figure, its interval, title of its panel, question
+    ('ranking','NDCG@','low','high','NDCG','Is the item that people chose next near the top? 1 if it comes '
+     'first, less further down, 0 outside the list.'),
+    ('satisfaction','liked NDCG@','low','high','NDCG of liked items','The same for the last items of each '
+     'user, where only items that the user liked count.'),
+    ('realism','item fails','','','failed checks of 7','Do the vectors of the items that come first look '
+     'like those of the items that people choose, in length, distances and directions?'),
+    (*_PANELS[0],'Q minus return','Does the critic promise what follows? Mean Q of logged items minus their '
+     'discounted return; above 0 it over-estimates.'),
+    (*_PANELS[1],'discounted return','What would the return be if the method had chosen? Estimated from the '
+     'log alone, and refused where too few users chose as the method does.'),
+    (*_PANELS[2],'return of a session','How do sessions with simulated users go? They like what a model of '
+     'ratings says, so a simulator is the weakest witness.')]
+_ALL = ('(people) is the log itself; 95 % intervals in brackets. pairs right: fraction of pairs of a liked '
+        'and a disliked item in the right order, .5 by chance. actions and items name the checks of realism '
+        'that fail. A method without a critic has no bias of Q.')
+
+def _judges_html(judged):
+    "A card for each judge: its question, and a figure of all methods."
+    import pandas as pd
+    cards = []
+    for i,(judge,name,low,high,title,question) in enumerate(_JUDGES):
+        column = next((c for j,c in judged if j==judge and c.startswith(name)), None)
+        if column is None or judged[judge,column].isna().all(): continue
+        mean = _count_fails(judged[judge,column]) if judge=='realism' else judged[judge,column]
+        ends = {n: judged[judge,c] if c else math.nan for n,c in (('low',low),('high',high))}
+        dots = pd.DataFrame({'mean': mean}|ends, index=judged.index).astype('float64')
+        plot = _plots_html([_plot_dots(title, dots, column=='bias')], f'judge{i}')
+        cards.append(f'<section><h3>{judge.capitalize()}</h3><p>{_escape(question)}</p>{plot}</section>')
+    return _Html(f'<div class="judges">{"".join(cards)}</div>')
+
+# %% ../../nbs/app/41_report.ipynb #3e6eed9c
+def _plot_distinct(found, order):
+    "Plot the number of different items recommended first, a bar a method, against the number of users."
+    counts,n = found['ranking']['distinct @1'][order][::-1],len(found['asked'])
+    fig,ax = _panel('different first items', 3.7, .75+.23*len(counts))
+    ax.bar_label(ax.barh(range(len(counts)), counts, color=_COLOURS[1]), padding=3, fontsize=8)
+    ax.set_yticks(range(len(counts)), counts.index, fontsize=9)
+    ax.axvline(n, color='k', ls='--', lw=1)
+    ax.set(xlim=(0, n*1.15), xlabel=f'dashed: {n} users')
+    fig.set_label('different first items: '+', '.join(f'{m} {x}' for m,x in counts[::-1].items()))
+    return fig
 
 # %% ../../nbs/app/41_report.ipynb #d01f8294
 _WORDS = dict( # what a section shows
-    ranking='s.e. is the standard error over users; smaller differences are noise.',
-    distinct='An agent that found one way to please the critic recommends the same item to '
-             'everybody.',
-    values="The critic's values for validation users, and the discounted return of what these users "
-           'rated next (dashed). Values above it are over-estimates.',
-    shape='The same on held-out users. Length, distance to the nearest item and distance between '
-          'users describe the actions; the last row gives them for real items.',
-    judges='Ranking, realism of actions and of recommended items, bias of Q, off-policy value, and '
-           'the value of sessions with learned users; 95 % intervals in brackets. (people) is the '
-           'log itself.',
-    distances='Cosine distances between 60 users: the items they chose next, then the actions of '
-              'each agent, or the items that it recommends where its actions are scores. A dark '
-              'square is one action for all.')
+    people='What somebody liked, and what each method recommends before the item that the user chose next. '
+           'A coloured mark is an item that comes first for many users.',
+    squares='A square is a user, the same one at the same place in every panel; its colour is the item that '
+            'comes first. A block of one colour is one item for everybody.',
+    ranking='±: standard error over users; a gap of less than two of them may be noise.',
+    values='Q is what the critic promises. During training: Q for validation users, and the discounted '
+           'return of what these users rated next (dashed). Q above it is over-estimated.',
+    shape='The same after training, on held-out users. Length, distance to the nearest item and distance '
+          'between users describe the actions; the last row gives them for real items.',
+    distances='Cosine distances between up to 60 users, black for 0: the items they chose next, then the '
+              'actions of each agent, or the items that it recommends where its actions are scores. A dark '
+              'square is one action for all.',
+    training='Losses do not show a collapse; the number of different first items does.')
 
 # %% ../../nbs/app/41_report.ipynb #2c0a20eb
+def _titles_parts(found, most=160):
+    "Sections of titles: people with their lists, and a square for each user."
+    log,asked,rankings = found['log'],found['asked'],found['rankings']
+    rows,shown = _spread(len(asked), most),_by_default(found)
+    names = [*shown, *(n for n in rankings if n not in (*shown,'random'))]
+    firsts = {'chosen next': asked.target[rows].tolist()}
+    firsts |= {n: rankings[n].ranked[rows,0].tolist() for n in names}
+    colours,often = _item_colours(firsts.values())
+    people = _people_html(_people(found, most), log.titles, {i: colours[i] for i in often})
+    squares = _squares_html(firsts, log.titles, asked.user_id[rows].tolist())
+    return {'Recommended items': [_WORDS['people'], people],
+            'How many distinct items': [_WORDS['squares'], squares]}
+
+def _ranking_parts(found):
+    "Section of the ranking: figure and table."
+    order,about = _ranking_table(found).index,found['ranking'].attrs['protocol']
+    plots = [_plot_dots(f'{m}, 95 % intervals', intervals(found['rankings'], m).loc[order])
+             for m in _metrics(found['ranking'])]
+    return [f'{about[:1].upper()}{about[1:]}.', [*plots, _plot_distinct(found, order)],
+            _WORDS['ranking'], _table_html(_ranking_table(found), 'method')]
+
+# %% ../../nbs/app/41_report.ipynb #cb47e063
 def demo_report(
     path:str|Path, # HTML file
-    found:dict, # of `recnn demo`: ranking, values and judged (tables or None), agents, part, n_users
-    titles:list, # parts that show recommended titles
+    found:dict, # of `recnn demo`: agents, models, log, asked, rankings, part; ranking, values, judged: tables
+    about:dict|None=None, # further lines below the page, such as version and seed
 )->Path: # `path`
     "Write the report of a demo."
-    agents,ranking,part = found['agents'],found['ranking'],found['part']
-    about,logs = f"{ranking.attrs['protocol'].capitalize()}.",{n: m.history for n,m in agents.items()}
-    distinct = _plot_distinct(ranking, found['n_users'])
-    sections = {'Ranking': [about, _WORDS['ranking'], ranking],
-                'How many distinct items': [_WORDS['distinct'], distinct]}
-    watched = {n: log for n,log in logs.items() if any('q_policy' in r for r in log)}
-    plots = [_WORDS['values'], _plot_values(watched)] if watched else []
-    shape = [_WORDS['shape'], found['values']] if found['values'] is not None else []
-    if plots or shape: sections['Q against reward'] = plots+shape
-    if found['judged'] is not None:
-        judged = found['judged']
-        sections['All judges'] = [_WORDS['judges'], short_table(judged), plot_judges(judged)]
+    agents,part,log = found['agents'],found['part'],found['log']
+    logs = {n: m.history for n,m in agents.items()}
+    sections = _titles_parts(found) | {'Ranking': _ranking_parts(found)}
+    plots = _plot_values(logs)
+    values = [_WORDS['values'], plots] if plots else []
+    if found['values'] is not None: values += [_WORDS['shape'], _table_html(found['values'], 'agent')]
+    if values: sections['Q against return'] = values
+    if (judged := found['judged']) is not None:
+        sections['All judges'] = [_judges_html(judged), _ALL, _table_html(short_table(judged), 'method')]
     if len(part):
         points = agent_points({n: m.model for n,m in agents.items()}, part)
         sections['Real and generated actions'] = [_WORDS['distances'], _plot_distances(points)]
-    sections['Losses'] = [_plot_training(logs)]
-    if titles: sections['Recommended items'] = titles
-    write_report(path, 'recnn: what the agents learned', sections)
+    if any(logs.values()): sections['Training'] = [_WORDS['training'], _plot_training(logs)]
+    foot = '\n'.join(f'{name}: {text}' for name,text in (about or {}).items())
+    write_report(path, f'What the agents learned: {Path(log.source).name}', sections, _findings(found), foot)
     return Path(path)

@@ -6,7 +6,7 @@
 __all__ = ['make_app']
 
 # %% ../../nbs/app/44_serve.ipynb #b607e49a
-import asyncio, html, importlib.metadata, json, logging, math, re, signal, socket, threading, time, warnings
+import asyncio, importlib.metadata, json, logging, math, re, signal, socket, threading, time, warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import copy, deepcopy
@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from .. import __version__
 from .histories import _find_items
 from .outputs import _plain as _printable
+from .page import _add_pages, _ratings_of
 from .titles import _find, _plain, _split_year, _title_index, find_titles
 from ..io import _handling, _needs
 
@@ -246,11 +247,6 @@ def _wrong(errors):
             said.append(f"{place or e['loc'][0]}: {e['msg']}")
     return _line('; '.join(said))
 
-def _page(model):
-    "HTML of the first page."
-    return ('<!doctype html><html lang="en"><meta charset="utf-8"><title>recnn</title><h1>recnn</h1><p>'
-            f'{html.escape(model.name)}, {len(model.item_ids):,} items: <a href="docs">requests</a></p>')
-
 # %% ../../nbs/app/44_serve.ipynb #18aa5191
 def make_app(
     model, # `Recommender` or `OnnxRecommender`
@@ -262,21 +258,21 @@ def make_app(
 ): # FastAPI application
     "Make an HTTP application that recommends."
     fastapi = _needs('fastapi', 'serve')
-    from fastapi.responses import HTMLResponse, JSONResponse
+    from fastapi.responses import JSONResponse
     served,names,notes = _ready(model),_names_of(model),_Notes()
     workers = _Workers(threads, _WAITING, timeout)
     Question,Answer = _schemas(model.rewards.events, max_users, max_items, max_k)
     engine = 'torch' if hasattr(model, 'model') else 'onnxruntime'
-    about = dict(status='ok', model=model.name, items=len(model.item_ids),
+    about = dict(status='ok', model=model.name, items=len(model.item_ids), ratings=_ratings_of(model),
+                 ids='text' if model.item_ids.dtype.kind=='U' else 'number',
                  versions={'recnn': __version__, engine: importlib.metadata.version(engine)})
-    app = fastapi.FastAPI(title='recnn', version=__version__, redoc_url=None)
+    app = fastapi.FastAPI(title='recnn', version=__version__, docs_url=None, redoc_url=None)
     app.add_middleware(_BodyLimit, timeout=timeout)
     @app.exception_handler(fastapi.exceptions.RequestValidationError)
     async def wrong(request, e): return JSONResponse(dict(detail=_wrong(e.errors())), 422)
     app.add_exception_handler(Exception, lambda request,e: JSONResponse(dict(detail=_FAILED), 500))
-    @app.get('/', response_class=HTMLResponse, include_in_schema=False)
-    async def page(): return _page(model)
-    @app.get('/health', summary='Model, number of items and versions')
+    _add_pages(app)
+    @app.get('/health', summary='Model, number of items, how ratings are given, and versions')
     async def health(): return about
     @app.get('/items', summary='Items whose titles are most like a text')
     async def items(q:Annotated[str, fastapi.Query(min_length=1, max_length=300)],

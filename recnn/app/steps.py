@@ -8,8 +8,9 @@ import os
 from pathlib import Path
 from .arguments import (_advise, _at_least, _device, _log_arguments, _read_log, _settings,
                                  _table_path)
-from .outputs import (_check_place, _keep_log, _keep_model, _keep_table, _keep_vectors, _plain,
+from .outputs import (_check_place, _keep_log, _keep_model, _keep_table, _keep_vectors,
                                _write_table)
+from .terminal import _table_text, _wrap
 
 # %% auto #0
 __all__ = []
@@ -39,7 +40,7 @@ def _open_log(path):
 
 def _print_log(name, log, args):
     "Print size, rewards and windows of a log."
-    print(f'{name}: {log.describe(args.frame_size or log.frame_size or 10)}')
+    print(_wrap(f'{name}: {log.describe(args.frame_size or log.frame_size or 10)}'))
 
 # %% ../../nbs/app/42b_steps.ipynb #e31c5191
 def _prepare_arguments(parser):
@@ -154,7 +155,7 @@ def _fit(cls, log, vectors, out, args, words=None, start=None):
                 device=args.device, **options)
     model.save(out)
     checkpoint.unlink(missing_ok=True)
-    print(f'{out}: {model}')
+    print(_wrap(f'{out}: {model}'))
     return model
 
 # %% ../../nbs/app/42b_steps.ipynb #1a9d818b
@@ -217,19 +218,27 @@ def _load(path, log, args):
     "A model from its file, or a baseline by name."
     from recnn.app.models import find_model
     from recnn.app.recommender import fit, load
-    if Path(path).exists() or Path(path).suffix=='.safetensors' or os.sep in path:
+    elsewhere = path.startswith(('hf://','bundle:'))
+    if elsewhere or Path(path).exists() or Path(path).suffix=='.safetensors' or os.sep in path:
         return load(path, log, args.device)
     try: cls = find_model(path)
     except ValueError as e: raise ValueError(f'{path}: no such file or folder, and {e}') from None
     if not cls.default_updates: return fit(cls, log, seed=args.seed)
     raise ValueError(f'{path}: has to be trained first; run recnn train --agent {path}')
 
-def _print_table(title, table):
-    import pandas as pd
-    options = {'display.width': 220, 'display.max_columns': 20, 'display.max_colwidth': 60,
-               'display.float_format': '{:.3f}'.format}
-    with pd.option_context(*(x for pair in options.items() for x in pair)):
-        print(_plain(f'\n{title}\n{table}'))
+def _short_names(table):
+    "A ranking with standard errors behind their figures, for the terminal."
+    errors = {c: f'{c} s.e.' for c in table if f'{c} s.e.' in table}
+    text = {c: [f'{x:.3f} ±{e:.3f}' for x,e in zip(table[c], table[error])] for c,error in errors.items()}
+    names = {'share of top item': 'top item', 'entropy (bits)': 'entropy'}
+    return table.assign(**text).drop(columns=list(errors.values())).rename(columns=names)
+
+def _count_failed(table):
+    "A short table of judges with the number of failed checks in place of their names."
+    count = lambda x: x if x in ('','passes') else f'{x.count(",")+1} fail'
+    return table.assign(**{c: table[c].map(count) for c in ('actions','items')})
+
+def _print_table(title, table): print(f'\n{_wrap(title)}\n{_table_text(table)}')
 
 # %% ../../nbs/app/42b_steps.ipynb #81c5a96e
 def _windows(log, model, part, most=60):
@@ -247,7 +256,7 @@ def _tell_values(agents, log, part):
     import pandas as pd
     from recnn.evaluation.values import value_table
     try: tables = [value_table({name: m.model}, _windows(log, m, part)) for name,m in agents.items()]
-    except ValueError as e: return print(f'\nNo table of values: {_advise(str(e))}')
+    except ValueError as e: return print('\n'+_wrap(f'No table of values: {_advise(str(e))}'))
     table = pd.concat(tables)
     table = table[~table.index.duplicated(keep='last')]
     _print_table('Q against the discounted return of some of them, and the shape of the actions', table)
@@ -267,9 +276,9 @@ def _tell_judges(models, log, args):
         judges = Judges(Dataset(log, first.vectors, min(10, *sizes)), args.part, args.k, horizon=2,
                         seed=args.seed, history=max(sizes))
         table = judge_table(asked, judges)
-    except ValueError as e: return print(f'\nNo judges: {_advise(str(e))}')
+    except ValueError as e: return print('\n'+_wrap(f'No judges: {_advise(str(e))}'))
     title = f"All judges; {table.attrs['protocol']}; in brackets: 95 % intervals"
-    _print_table(title, short_table(table))
+    _print_table(title, _count_failed(short_table(table)))
     if log.reward.min()==log.reward.max():
         print('All rewards are equal, so the off-policy and interactive values of all models are equal too')
     return table
@@ -278,17 +287,19 @@ def _tell_judges(models, log, args):
 def _compare(models, log, args):
     "Tables of models on the held-out users, printed."
     from recnn.app.models import _by_name
-    from recnn.app.recommender import evaluate
+    from recnn.app.recommender import _rank
+    from recnn.evaluation.ranking import rank_table
     leaks = 'keep' if getattr(args, 'leaks', False) else 'refuse'
-    ranking = evaluate(models, log, args.k, args.part, leaks, repeats=getattr(args, 'repeats', False))
-    models = _by_name(models)
-    _print_table(f"{ranking.attrs['protocol'].capitalize()}; s.e.: standard error", ranking)
+    asked,rankings = _rank(models, log, args.k, args.part, leaks, args.seed, getattr(args, 'repeats', False))
+    ranking,models = rank_table(rankings, asked, args.k),_by_name(models)
+    _print_table(f"{ranking.attrs['protocol'].capitalize()}; ±: standard error", _short_names(ranking))
     ranking_file = ranking.rename_axis('model').reset_index()
     if args.out: _write_table(ranking_file, _keep_table(args.out, list(ranking_file), args.force))
     agents = {n: m for n,m in models.items() if m.model.critic is not None}
     values = _tell_values(agents, log, args.part) if agents else None
     judged = _tell_judges(models, log, args) if args.judges else None
-    return dict(ranking=ranking, values=values, judged=judged, agents=agents)
+    return dict(ranking=ranking, values=values, judged=judged, agents=agents, models=models, log=log,
+                asked=asked, rankings=rankings)
 
 def _evaluate(args):
     "Compare models with baselines."

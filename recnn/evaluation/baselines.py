@@ -115,6 +115,8 @@ class RecentPopularity(_Baseline):
         self.item,self.time = torch.from_numpy(item[order]),torch.from_numpy(time[order].astype('int64'))
         self.rest = torch.from_numpy(total/(total.max()+1)) # [N] below one rating
         self.span = days*86400 # seconds
+    @classmethod
+    def search_space(cls): return dict(days=(1.,365.,'log')) # as `Model.search_space`
 
     def scores(self, queries): # `Queries` -> [U,N]
         item,time,rest = self.item.numpy(),self.time.numpy(),self.rest.numpy()
@@ -143,6 +145,8 @@ class ItemKNN(_Baseline):
             if neighbours<s.shape[1]: s[s<torch.from_numpy(s).topk(neighbours).values[:,-1:].numpy()] = 0
             rows.append(csr_array(s))
         self.similarity = vstack(rows).T.tocsr() # [N,N]: column i holds the neighbours of item i
+    @classmethod
+    def search_space(cls): return dict(neighbours=(10,1000,'log'), shrink=(.1,1000.,'log'))
     def scores(self, queries): # `Queries` -> [U,N]
         seen = _seen_matrix(queries, self.similarity.shape[0])
         return torch.from_numpy((seen@self.similarity).toarray()).float()
@@ -165,6 +169,8 @@ class SequentialKNN(_Baseline):
             at = np.flatnonzero(user[d:]==user[:-d])
             pairs = coo_array((np.full(len(at), 1/d, 'float32'), (item[at],item[at+d])), shape=(n,n))
             self.follows = self.follows + pairs.tocsr()
+    @classmethod
+    def search_space(cls): return dict(window=(1,20,'log')) # as `Model.search_space`
 
     def scores(self, queries): # `Queries` -> [U,N]
         from scipy.sparse import csr_array
@@ -204,6 +210,8 @@ class EASE(_Baseline):
             raise ValueError(f'{n} items need about {12*n*n/1e9:.1f} GB, max_items is {max_items}; '
                              'raise it, leave rare items out, or use ALS')
         self.weights = torch.from_numpy(_ease_weights(_interactions(train), l2))
+    @classmethod
+    def search_space(cls): return dict(l2=(1.,10_000.,'log')) # as `Model.search_space`
     def scores(self, queries): # `Queries` -> [U,N]
         return torch.from_numpy(_seen_matrix(queries, len(self.weights))@self.weights.numpy())
 
@@ -234,6 +242,9 @@ class ALS(_Baseline):
         return model
     @classmethod
     def learn(cls, dataset, seed=0, device='cpu', **options): return cls(dataset, seed=seed, **options)
+    @classmethod
+    def search_space(cls): # as `Model.search_space`
+        return dict(factors=[32,64,128], regularization=(.1,1000.,'log'), alpha=(1.,100.,'log'))
     def scores(self, queries): return self.users(queries)@self.factors.T # `Queries` -> [U,N]
 
 # %% ../../nbs/evaluation/34_baselines.ipynb #a036e8d7

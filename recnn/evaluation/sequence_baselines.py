@@ -142,13 +142,13 @@ def scores(self:SequenceModel,
     with torch.no_grad(): return self.net(*state).cpu()
 
 # %% ../../nbs/evaluation/34a_sequence_baselines.ipynb #28898e4a
-def _train(model, train, seed, epochs, valid=None, patience=2, k=10):
+def _train(model, train, seed, epochs, valid=None, patience=2, k=10, callback=None):
     "Train a sequence model for some epochs, and return the log."
     per_epoch = -(-len(train)//model.config.batch_size)
     def judge(model): return dict(ndcg=ndcg(rank_items(model, valid, k), valid.target).mean().item())
     stop = dict(evaluate=judge, evaluate_every=per_epoch, stop_on='ndcg', patience=patience)
     stop = {} if valid is None else stop
-    return fit(model, train, epochs*per_epoch, seed, desc=model.label, **stop)
+    return fit(model, train, epochs*per_epoch, seed, desc=model.label, callback=callback, **stop)
 
 # %% ../../nbs/evaluation/34a_sequence_baselines.ipynb #6f91d9ec
 def fit_sequence(
@@ -173,12 +173,13 @@ def learn(cls:SequenceModel,
     seed:int=0, # random seed of weights, dropout and the order of batches
     device:str='cpu', # where the network lives
     epochs:int=8, # passes over the windows
+    callback=None, # function of each row of the log as it is made, see `fit`
     **config, # fields of `SequenceConfig`
 )->SequenceModel:
     "A sequence model trained on a data set."
     config = dict(encoder=cls.encoder, frame_size=dataset.frame_size)|config
     model = cls(SequenceConfig(**config), seed, device)
-    model.history = _train(model, dataset, seed, epochs)
+    model.history = _train(model, dataset, seed, epochs, callback=callback)
     return model
 
 # %% ../../nbs/evaluation/34a_sequence_baselines.ipynb #30ad73a8
@@ -187,6 +188,11 @@ def options(cls:SequenceModel)->dict: # option -> default
     "What `learn` can be given: the number of epochs and the configuration but its frame size."
     config = {f.name: f.default for f in fields(SequenceConfig) if f.name!='frame_size'}
     return dict(epochs=8)|config|dict(encoder=cls.encoder)
+
+@patch
+def search_space(cls:SequenceModel)->dict: # option -> range or choices
+    "Where `tune` looks for better options."
+    return dict(lr=(2e-4,2e-2,'log'), hidden=[32,64,128], dropout=(0.,.5), epochs=(2,30,'log'))
 
 # %% ../../nbs/evaluation/34a_sequence_baselines.ipynb #64f03fee
 @patch
