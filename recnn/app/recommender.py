@@ -16,8 +16,10 @@ from ..agents.fit import fit as train
 from ..agents.model import Model
 from .histories import _find_items, _find_users, _read_history, _user_keys
 from .models import DEFAULT, _by_name, _class_of, _file, _to_read, find_model # noqa: F401 (DEFAULT)
+from .parts import _check_any, _check_known, _fit_parts, _rank_parts, _reward_ends
 from .titles import _differ
 from ..data.log import Log, Rewards, load_sample
+from ..data.shards import Shards
 from ..data.windows import Dataset
 from ..evaluation.queries import Queries, _model_scores, _seen, _states, hold_out_users
 from ..evaluation.ranking import _lists, measure, rank_table
@@ -78,13 +80,12 @@ def _vectors_of(log, vectors):
 def _reward_range(log, learn):
     "Smallest, mean and largest reward; the mean is that of the users who are learnt from."
     low,high,mean = float(log.reward.min()),float(log.reward.max()),float(learn.reward.mean(dtype='float64'))
-    ends = Rewards()([.5,5]).tolist() if log.rewards==Rewards() else [low,high]
-    return min(low, ends[0]),mean,max(high, ends[1])
+    return _reward_ends(log.rewards, low, mean, high)
 
 # %% ../../nbs/app/40_recommender.ipynb #9a36c874
 def fit(
     which='default', # name of a model, 'module:Class', a class, or a `Recommender` to train further
-    log:Log|None=None, # log to learn from; the bundled sample when absent
+    log:Log|Shards|None=None, # log to learn from; the bundled sample when absent
     vectors:ItemVectors|None=None, # of the log's items; `embed_items` makes what a model needs when absent
     users:str='train', # users to learn from: 'train', or 'all' once the model has been chosen
     frame_size:int|None=None, # T, items in a state; that of the model, 10 or 50, when absent
@@ -98,6 +99,7 @@ def fit(
     if users not in ('train','all'): raise ValueError(f"users must be 'train' or 'all', got {users!r}")
     if isinstance(which, Recommender): return _fit_longer(which, log, users, pad, seed, device, **options)
     cls,log = find_model(which),load_sample() if log is None else log
+    if isinstance(log, Shards): return Recommender(**_fit_parts(cls, log, users, frame_size, **options))
     learn = log.part('train') if users=='train' else log
     if vectors is not None: vectors = _vectors_of(log, vectors)
     elif cls.needs_vectors: vectors = _make_vectors(learn, dim, seed, device)
@@ -311,12 +313,8 @@ def load(
 def _check_fit(r, log, keys, asked, leaks):
     "Raise a `ValueError` if a recommender does not belong to a log, or knows the users who are asked."
     _check_log(r, log)
-    known = np.isin(asked, r.trained_users)
-    if leaks=='refuse' and known.any():
-        raise ValueError(f'{r.name} was trained on {known.sum():,} of the {len(known):,} users who are '
-                         "asked; evaluate it with the split that it was trained with, or pass leaks='keep'")
-    if not np.isin(r.trained_users, keys).any():
-        warnings.warn(f'{r.name} was trained on {r.source}, and none of its users is in this log')
+    _check_known(r, np.isin(asked, r.trained_users).sum(), len(asked), leaks)
+    _check_any(r, np.isin(r.trained_users, keys).any())
 
 # %% ../../nbs/app/40_recommender.ipynb #19b3b9c3
 def _rank(models, log, k, part, leaks, seed, repeats):
@@ -333,14 +331,20 @@ def _rank(models, log, k, part, leaks, seed, repeats):
 # %% ../../nbs/app/40_recommender.ipynb #de9c71e0
 def evaluate(
     models, # names, classes or recommenders, one or a list; names and classes are fitted first
-    log:Log|None=None, # log whose held-out users are asked; the bundled sample when absent
+    log:Log|Shards|None=None, # log whose held-out users are asked; the bundled sample when absent
     k=10, # length of the lists, a number or several
     part:str='test', # users to ask: 'valid' to choose, 'test' to report
     leaks:str='refuse', # models that were trained on the users who are asked: 'refuse', or 'keep'
     seed:int=0, # random seed of models that are fitted
     repeats:bool=False, # items that a user has seen are ranked too: music, groceries
+    executor=None, # with a `map`, for the parts of `Shards`; None: one part after another
 )->pd.DataFrame: # a row a model; the protocol in `attrs`
     "Ranking and diversity of several models on the last item of each held-out user, among all items."
     log = load_sample() if log is None else log
+    if isinstance(log, Shards):
+        fitted = [m if isinstance(m, Recommender) else fit(m, log, seed=seed, executor=executor)
+                  for m in (models if isinstance(models, (list,tuple)) else [models])]
+        for r in fitted: _check_log(r, log.log(0))
+        return _rank_parts(_by_name(fitted), log, k, part, leaks, repeats, executor)
     asked,rankings = _rank(models, log, k, part, leaks, seed, repeats)
     return rank_table(rankings, asked, k)

@@ -13,10 +13,10 @@ from .columns import _OPTIONAL, COLUMNS, _find_columns, _spelling, _unit
 from .formats import _count_lines, _kind, _lazy, _open_text
 from .log import Log, Rewards, _catalogue, _id_array, make_log
 from .logfile import _from_json, _to_json
-from .shards import (_HASH, Shards, _hash_ids, _mix, _part_path, _split_by_hash,
+from .shards import (_HASH, Shards, _hash_ids, _map_parts, _mix, _part_path, _split_by_hash,
                                _write_manifest)
 from .tables import _encode, _sort_log, read_items
-from ..io import atomic_write, progress
+from ..io import atomic_write
 
 # %% auto #0
 __all__ = ['build_shards']
@@ -281,8 +281,7 @@ def build_shards(
     facts = _begin(folder, plan, lambda: _prepare_parts(folder, source, table, split, **how))
     if facts is not None:
         left = [i for i in range(n_parts) if not _part_path(folder, i).exists()]
-        done = (map if executor is None else executor.map)(partial(_build_part, str(folder)), left)
-        for x in progress(done, 'parts', len(left), ' parts'): getattr(x, 'result', lambda: x)()
+        for _ in _map_parts(partial(_build_part, str(folder)), left, executor): pass
         more = {name: facts[name] for name in ('n_parts','split','rewards','source','notes','plan')}
         _write_manifest(folder, **more)
         shutil.rmtree(folder/'staged')

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from . import logfile # noqa: F401 (`Log.open`)
 from .log import Log, Rewards, _id_array
-from ..io import atomic_write, patch
+from ..io import atomic_write, patch, progress
 
 # %% auto #0
 __all__ = ['Shards']
@@ -77,6 +77,12 @@ def _write_manifest(folder, n_parts, split, rewards, **more):
                hash=_HASH, **more, parts=parts)
     with atomic_write(Path(folder)/'manifest.json') as part:
         part.write_text(json.dumps(out, indent=1, ensure_ascii=False), encoding='utf-8')
+
+# %% ../../nbs/data/05c_shards.ipynb #28348511
+def _map_parts(f, jobs, executor=None):
+    "Yield `f` of each job, such as the number of a part, with a bar; None: one after another."
+    done = (map if executor is None else executor.map)(f, jobs)
+    for x in progress(done, 'parts', len(jobs), ' parts'): yield getattr(x, 'result', lambda: x)()
 
 # %% ../../nbs/data/05c_shards.ipynb #f8ef87a3
 class Shards:

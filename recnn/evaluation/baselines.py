@@ -125,6 +125,17 @@ class RecentPopularity(_Baseline):
         count = {(a,b): np.bincount(item[a:b], minlength=len(rest))+rest for a,b in set(spans)}
         return torch.from_numpy(np.stack([count[s] for s in spans])).float()
 
+# %% ../../nbs/evaluation/34_baselines.ipynb #d27bedc1
+def _most_similar(both, n, first, neighbours, shrink):
+    "Sparse rows [B,N] of the neighbours of items `first` on, from users of both [B,N], which is overwritten."
+    from scipy.sparse import csr_array
+    here = np.arange(len(both))
+    both /= n[first+here,None]*n+shrink+1e-12
+    both[here,first+here] = 0
+    if neighbours<both.shape[1]:
+        both[both<torch.from_numpy(both).topk(neighbours).values[:,-1:].numpy()] = 0
+    return csr_array(both)
+
 # %% ../../nbs/evaluation/34_baselines.ipynb #cb4b3275
 class ItemKNN(_Baseline):
     "Sum of the similarities between an item and all items of the history."
@@ -135,15 +146,11 @@ class ItemKNN(_Baseline):
         shrink:float=10., # lambda, users
         block:int=1000, # items at once; bounds memory
     ):
-        from scipy.sparse import csr_array, vstack
+        from scipy.sparse import vstack
         x = _interactions(train)
-        xt,n,rows = x.T.tocsr(),np.sqrt(x.sum(0)),[]
-        for i in range(0, x.shape[1], block):
-            s = (xt[i:i+block]@x).toarray()
-            s /= n[i:i+block,None]*n+shrink+1e-12
-            s[np.arange(len(s)), np.arange(i,i+len(s))] = 0
-            if neighbours<s.shape[1]: s[s<torch.from_numpy(s).topk(neighbours).values[:,-1:].numpy()] = 0
-            rows.append(csr_array(s))
+        xt,n = x.T.tocsr(),np.sqrt(x.sum(0))
+        rows = [_most_similar((xt[i:i+block]@x).toarray(), n, i, neighbours, shrink)
+                for i in range(0, x.shape[1], block)]
         self.similarity = vstack(rows).T.tocsr() # [N,N]: column i holds the neighbours of item i
     @classmethod
     def search_space(cls): return dict(neighbours=(10,1000,'log'), shrink=(.1,1000.,'log'))

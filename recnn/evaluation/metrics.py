@@ -72,7 +72,7 @@ def diversity(
 )->dict: # distinct_1, distinct_k, top_share in (0,1], entropy in bits
     "Diversity of the recommendations over users."
     first = ranked[:,0][ranked[:,0]>=0]
-    fraction = torch.unique(first, return_counts=True)[1]/max(len(first), 1)
+    fraction = torch.unique(first, return_counts=True)[1].double()/max(len(first), 1)
     entropy = (fraction*(1/fraction).log2()).sum().item()
     return dict(distinct_1=len(fraction), distinct_k=len(torch.unique(ranked[ranked>=0])),
                 top_share=max(fraction.tolist(), default=0.), entropy=entropy)

@@ -92,14 +92,16 @@ def _model_scores(model, queries):
 _SPLIT = ('split the users with log.split_users(valid=..., test=...), '
           'with larger fractions where users are few')
 
+def _sentence(name, n_users, n, n_items, repeats, seen, cold):
+    "Protocol, users, items and ranking in a sentence, with those of `n` targets that cannot be found."
+    found = 'the next item of each' if n==n_users else f'{n:,} relevant items'
+    seen = f"{'ranked as well' if repeats else 'left out'} ({seen:,} of {n:,} targets)"
+    about = f'{name}: {n_users:,} users, {found}; all {n_items:,} items ranked, items seen before {seen}'
+    return about if cold is None else f'{about}; {cold:,} of {n:,} targets without a training rating'
+
 def _about(name, q):
-    "Protocol, users, items and ranking in a sentence, with the targets that cannot be found."
-    n,counts = sum(map(len, q.relevant)),q.left_out()
-    found = 'the next item of each' if n==len(q) else f'{n:,} relevant items'
-    seen = f"{'ranked as well' if q.repeats else 'left out'} ({counts['seen']:,} of {n:,} targets)"
-    about = f'{name}: {len(q):,} users, {found}; all {q.n_items:,} items ranked, items seen before {seen}'
-    if counts['cold'] is None: return about
-    return f"{about}; {counts['cold']:,} of {n:,} targets without a training rating"
+    "Sentence about some questions."
+    return _sentence(name, len(q), sum(map(len, q.relevant)), q.n_items, q.repeats, **q.left_out())
 
 def _states(log, ends, frame_size, begin):
     "Items [U,T] and rewards [U,T] of the T ratings before rows `ends`, padded before rows `begin`."
