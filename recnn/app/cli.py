@@ -5,6 +5,7 @@
 # %% ../../nbs/app/42_cli.ipynb #0b6b691a
 from __future__ import annotations
 import os, shlex, signal, sys, time, warnings
+from argparse import ArgumentTypeError
 from contextlib import contextmanager
 from pathlib import Path
 from .. import __version__
@@ -18,6 +19,7 @@ from recnn.app.steps import (
     _prepare_arguments, _print_log, _repeats_argument, _train, _train_arguments, _training_arguments,
     _windows)
 from .findings import _liked, _people
+from .part_steps import _is_parts, _recommend_parts, _scheduler_argument
 from .terminal import _columns_text, _cut, _fill, _table_text, _width
 from .tune import _tune, _tune_arguments
 from ..io import _handling
@@ -38,7 +40,9 @@ def _recommend_arguments(parser):
     parser.add_argument('--exclude', nargs='+', metavar='ITEM',
                         help='ids or titles that nobody is recommended')
     parser.add_argument('--only', nargs='+', metavar='ITEM', help='ids or titles to choose from')
-    parser.add_argument('--out', type=_table_path, metavar='FILE', help='write the lists to CSV or Parquet')
+    parser.add_argument('--out', metavar='FILE', help='write the lists to CSV or Parquet; of a log in parts, '
+                        'to a folder')
+    _scheduler_argument(parser)
     parser.add_argument('--unknown', choices=['refuse','skip'], help='items of --ratings that the catalogue '
                         'lacks (default: skip in exports of Letterboxd and IMDb, else refuse)')
     for add in (_repeats_argument, _classes_argument, _device_argument, _force_argument): add(parser)
@@ -71,6 +75,11 @@ def _recommend_all(args, item_ids):
     rows,n = model.recommend_all(args.out, args.k, repeats=args.repeats, **item_ids(model))
     print(f'{args.out}: {rows:,} rows for {n:,} users')
 
+def _table_file(path):
+    "A file for a table, or a `ValueError`."
+    try: return _table_path(path)
+    except ArgumentTypeError as e: raise ValueError(f'--out: {e}') from None
+
 def _recommend(args):
     "Print recommended items, and write them to a file."
     from recnn.app.models import find_model
@@ -79,9 +88,9 @@ def _recommend(args):
         raise ValueError('say either --ratings FILE for somebody new, or --data FILE for users of a log')
     if args.data and bool(args.users)==args.all: raise ValueError('say --users ID ... or --all with --data')
     for name in args.agent: find_model(name)
-    if args.out: _keep_table(args.out, ('user_id','rank','item_id','title','score'), args.force)
-    flags = 'exclude','only'
-    item_ids = lambda model: {f: _item_ids(model, getattr(args, f), f'--{f}') for f in flags}
+    item_ids = lambda model: {f: _item_ids(model, getattr(args, f), f'--{f}') for f in ('exclude','only')}
+    if _is_parts(args.data): return _recommend_parts(args, item_ids)
+    if args.out: _keep_table(_table_file(args.out), ('user_id','rank','item_id','title','score'), args.force)
     if args.all and args.out: return _recommend_all(args, item_ids)
     log = _open_log(args.data) if args.data else None
     model = load(args.model, log, args.device)

@@ -10,6 +10,8 @@ from .arguments import (_advise, _at_least, _device, _log_arguments, _read_log, 
                                  _table_path)
 from .outputs import (_check_place, _keep_log, _keep_model, _keep_table, _keep_vectors,
                                _write_table)
+from .part_steps import (_evaluate_parts, _is_parts, _prepare_parts, _scheduler_argument,
+                                  _train_parts)
 from .terminal import _table_text, _wrap
 
 # %% auto #0
@@ -36,6 +38,10 @@ def _open_log(path):
     "The log of a file."
     from recnn.data import logfile # noqa: F401 (`Log.open`)
     from recnn.data.log import Log
+    if _is_parts(path):
+        raise ValueError(f'{path}: is a folder; this command reads one file, which recnn prepare writes '
+                         'without --shards. Folders are read by evaluate, recommend --all, and train --agent '
+                         'item_knn or popularity')
     return Log.open(path)
 
 def _print_log(name, log, args):
@@ -45,23 +51,29 @@ def _print_log(name, log, args):
 # %% ../../nbs/app/42b_steps.ipynb #e31c5191
 def _prepare_arguments(parser):
     _log_arguments(parser)
-    parser.add_argument('--out', default='data.hdf5', metavar='FILE', help='HDF5 file (default: %(default)s)')
+    parser.add_argument('--out', metavar='FILE',
+                        help='HDF5 file, or folder of parts (default: data.hdf5, or data)')
+    parser.add_argument('--shards', type=_at_least(1), metavar='N',
+                        help='write a folder of N parts, for a log that is larger than memory')
+    _scheduler_argument(parser)
     parser.add_argument('--layout', choices=['log','static'], default='log', help='log: one row a rating; '
                         'static: one row a window, for tools that read no log (default: %(default)s)')
     for add in (_frame_argument, _seed_argument, _force_argument): add(parser)
 
 def _prepare(args):
-    "Write the file of a log."
+    "Write the file of a log, or a folder of parts."
+    if args.shards: return _prepare_parts(args)
+    if args.scheduler: raise ValueError('--scheduler works on the parts of a log; say --shards N, too')
     from recnn.data import logfile # noqa: F401 (`Log.write`)
     from recnn.data.export import write_static
     from recnn.data.windows import Dataset
     log = _read_log(args)
     _print_log(log.source, log, args)
-    T = args.frame_size or log.frame_size or 10
-    _keep_log(args.out, log, args.force)
-    if args.layout=='static': write_static(Dataset(log, None, T), args.out)
-    else: log.write(args.out)
-    print(f'{args.out}: {Path(args.out).stat().st_size/1e3:,.0f} kB')
+    T,out = args.frame_size or log.frame_size or 10,args.out or 'data.hdf5'
+    _keep_log(out, log, args.force)
+    if args.layout=='static': write_static(Dataset(log, None, T), out)
+    else: log.write(out)
+    print(f'{out}: {Path(out).stat().st_size/1e3:,.0f} kB')
 
 # %% ../../nbs/app/42b_steps.ipynb #2352bd93
 def _device_argument(parser):
@@ -115,6 +127,7 @@ def _train_arguments(parser):
     parser.add_argument('--set', nargs='+', metavar='NAME=VALUE',
                         help='options of the model, such as gamma=0.5')
     parser.add_argument('--start', metavar='MODEL', help='train this agent further, by --updates more')
+    _scheduler_argument(parser)
     _training_arguments(parser)
 
 # %% ../../nbs/app/42b_steps.ipynb #b4bdb31f
@@ -175,6 +188,7 @@ def _start(args, log):
 
 def _train(args):
     "Train a model and save it."
+    if _is_parts(args.data): return _train_parts(args)
     from recnn.app.recommender import _make_vectors
     from recnn.vectors import ItemVectors
     log = _open_log(args.data)
@@ -210,6 +224,7 @@ def _evaluate_arguments(parser):
     parser.add_argument('--judges', action='store_true', help='ask all judges: realism, off-policy value and '
                         'sessions with learned users too (minutes)')
     parser.add_argument('--out', type=_table_path, metavar='FILE', help='write the ranking to CSV or Parquet')
+    _scheduler_argument(parser)
     arguments = _repeats_argument,_classes_argument,_device_argument,_seed_argument,_force_argument
     for add in arguments: add(parser)
 
@@ -306,7 +321,9 @@ def _evaluate(args):
     from recnn.app.models import find_model
     from recnn.app.recommender import fit
     if args.out: _check_place(args.out)
-    log = _open_log(args.data)
     for name in args.agent: find_model(name) # defines the class, so that its files can be read
+    load_one = lambda path, log: _load(path, log, args)
+    if _is_parts(args.data): return _evaluate_parts(args, load_one, _short_names)
+    log = _open_log(args.data)
     models = [_load(path, log, args) for path in [*args.models,*args.model] if path not in _BASELINES]
     _compare([*(fit(b, log, seed=args.seed) for b in _BASELINES), *models], log, args)
