@@ -178,7 +178,7 @@ def recommend_all(
         _tell_short(k, log.user_ids, left, len(self.item_ids))
     return int(left.sum(dtype='int64')),int((left>0).sum())
 
-# %% ../../nbs/app/48_batch.ipynb #f0c06da1
+# %% ../../nbs/app/48_batch.ipynb #1a73b5b0
 def _lists_path(folder, i): return Path(folder)/f'part-{i:05}.parquet'
 
 def _silent(n): "Tell nobody."
@@ -203,7 +203,7 @@ def _count_lists(path, k):
     rank = pl.col('rank')
     return pl.scan_parquet(path).select(pl.len(), (rank==1).sum(), full=(rank==k).sum()).collect().row(0)
 
-# %% ../../nbs/app/48_batch.ipynb #87d72ced
+# %% ../../nbs/app/48_batch.ipynb #0899e416
 def _lists_plan(r, shards, **options):
     "Digest of what lists depend on."
     about = dict(model=r.model.name, settings=r.model.settings(), frame_size=r.frame_size,
@@ -229,7 +229,7 @@ def _begin_lists(out, plan):
                               'name another folder, or remove this one')
     _write_json(out/'plan.json', dict(plan=plan))
 
-# %% ../../nbs/app/48_batch.ipynb #e43586e7
+# %% ../../nbs/app/48_batch.ipynb #98b2b300
 def _recommend_parts(r, out, shards, k, lists, repeats, threads, executor):
     "Write lists of all users of a log in parts; rows, and users who have a list."
     _check_log(r, shards.log(0, mapped=True))
@@ -250,5 +250,5 @@ def _recommend_parts(r, out, shards, k, lists, repeats, threads, executor):
     parts = [dict(file=_lists_path(out, i).name, n_rows=c[0], n_users=c[1]) for i,c in enumerate(counts)]
     _write_json(out/'manifest.json', dict(format='recnn-lists', version=1, model=r.name, k=k, n_rows=rows,
                                           n_users=users, plan=plan, parts=parts))
-    (out/'plan.json').unlink()
+    for left in (out/'plan.json', *out.glob('.part-*')): left.unlink() # of processes that were killed
     return rows,users

@@ -4,7 +4,7 @@
 
 # %% ../../nbs/app/42e_part_steps.ipynb #98290381
 from __future__ import annotations
-import os, signal
+import os, signal, threading
 from argparse import ArgumentTypeError
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,8 +27,13 @@ def _scheduler_argument(parser):
                         help='work on N parts of a log at once (default: one after another)')
 
 def _begin_process():
-    "Make a process one of several that are stopped together."
+    "Let a process end with the command, and when the command is killed."
+    from multiprocessing import parent_process
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    def follow():
+        parent_process().join()
+        os._exit(1)
+    threading.Thread(target=follow, daemon=True).start()
     os.environ.update(RECNN_PROGRESS='0', OMP_NUM_THREADS='1')
 
 @contextmanager
