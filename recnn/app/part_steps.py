@@ -58,8 +58,8 @@ def _processes(n):
 
 # %% ../../nbs/app/42e_part_steps.ipynb #72251836
 def _is_parts(path):
-    "A path names a folder, which holds a log in parts."
-    return path is not None and Path(path).is_dir()
+    "A path names a folder, or a URL, which holds a log in parts."
+    return path is not None and ('://' in str(path) or Path(path).is_dir())
 
 def _open_parts(path):
     "The log in parts of a folder."

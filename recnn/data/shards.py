@@ -5,7 +5,9 @@
 # %% ../../nbs/data/05c_shards.ipynb #f55eb814
 from __future__ import annotations
 import hashlib, json, math
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 import numpy as np
 from . import logfile # noqa: F401 (`Log.open`)
@@ -78,22 +80,41 @@ def _write_manifest(folder, n_parts, split, rewards, **more):
     with atomic_write(Path(folder)/'manifest.json') as part:
         part.write_text(json.dumps(out, indent=1, ensure_ascii=False), encoding='utf-8')
 
-# %% ../../nbs/data/05c_shards.ipynb #28348511
+# %% ../../nbs/data/05c_shards.ipynb #68e7ea2a
 def _map_parts(f, jobs, executor=None):
     "Yield `f` of each job, such as the number of a part, with a bar; None: one after another."
     done = (map if executor is None else executor.map)(f, jobs)
     for x in progress(done, 'parts', len(jobs), ' parts'): yield getattr(x, 'result', lambda: x)()
 
+# %% ../../nbs/data/05c_shards.ipynb #a6aae14d
+def _is_url(folder): return '://' in str(folder)
+
+@contextmanager
+def _nearby(folder, name):
+    "Yield the path of a file of a folder; one behind a URL is copied here first."
+    if not _is_url(folder):
+        yield Path(folder)/name
+        return
+    from fsspec.core import url_to_fs
+    files,root = url_to_fs(str(folder))
+    with TemporaryDirectory() as here:
+        path = Path(here)/name
+        files.get_file(f'{root}/{name}', str(path))
+        yield path
+
 # %% ../../nbs/data/05c_shards.ipynb #f8ef87a3
 class Shards:
     "A log in parts, as `build_shards` writes it."
     def __init__(self,
-        folder:str|Path, # with a manifest.json
+        folder:str|Path, # with a manifest.json; path, or a URL that fsspec knows
     ):
-        self.folder = Path(folder)
-        file,again = self.folder/'manifest.json','build it with `build_shards`'
-        if not file.is_file(): raise FileNotFoundError(f'{file}: no such file; {again}')
-        try: m = self.manifest = json.loads(file.read_text(encoding='utf-8'))
+        self.folder = str(folder).rstrip('/') if _is_url(folder) else Path(folder)
+        file,again = f'{self.folder}/manifest.json','build it with `build_shards`'
+        try:
+            with _nearby(self.folder, 'manifest.json') as path: text = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError) as e:
+            raise FileNotFoundError(f'{file}: no such file; {again}') from e
+        try: m = self.manifest = json.loads(text)
         except ValueError as e: raise ValueError(f'{file}: no JSON, or a broken one ({e}); {again}') from e
         if not isinstance(m, dict) or (m.get('format'),m.get('version'))!=(_FORMAT,_VERSION):
             raise ValueError(f'{file}: no manifest of shards that this recnn can read; {again}')
@@ -111,14 +132,16 @@ class Shards:
 @patch
 def log(self:Shards,
     i:int, # part
-    mapped:bool=False, # map the arrays into memory
+    mapped:bool=False, # map the arrays into memory; of no effect behind a URL
 )->Log: # the catalogue is that of all parts
     "Log of one part; its content is verified when it is first opened."
     name,sha256 = self.parts[i]
-    path = self.folder/Path(name).name
-    log = Log.open(path, mapped, i not in self._verified)
-    if _describe_part(path)['sha256']!=sha256 or log.n_items!=self.n_items:
-        raise ValueError(f'{path}: is another part than the one that manifest.json names; build it again')
+    with _nearby(self.folder, Path(name).name) as path:
+        log = Log.open(path, mapped and not _is_url(self.folder), i not in self._verified)
+        found = _describe_part(path)['sha256']
+    if found!=sha256 or log.n_items!=self.n_items:
+        raise ValueError(f'{self.folder}/{name}: is another part than the one that manifest.json names; '
+                         'build it again')
     self._verified.add(i)
     return log
 
