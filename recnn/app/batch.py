@@ -4,7 +4,7 @@
 
 # %% ../../nbs/app/48_batch.ipynb #a25638d5
 from __future__ import annotations
-import json, mmap
+import json, mmap, warnings
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -178,7 +178,7 @@ def recommend_all(
         _tell_short(k, log.user_ids, left, len(self.item_ids))
     return int(left.sum(dtype='int64')),int((left>0).sum())
 
-# %% ../../nbs/app/48_batch.ipynb #1a73b5b0
+# %% ../../nbs/app/48_batch.ipynb #0103aec5
 def _lists_path(folder, i): return Path(folder)/f'part-{i:05}.parquet'
 
 def _silent(n): "Tell nobody."
@@ -203,7 +203,7 @@ def _count_lists(path, k):
     rank = pl.col('rank')
     return pl.scan_parquet(path).select(pl.len(), (rank==1).sum(), full=(rank==k).sum()).collect().row(0)
 
-# %% ../../nbs/app/48_batch.ipynb #0899e416
+# %% ../../nbs/app/48_batch.ipynb #3b15b6b6
 def _lists_plan(r, shards, **options):
     "Digest of what lists depend on."
     about = dict(model=r.model.name, settings=r.model.settings(), frame_size=r.frame_size,
@@ -229,7 +229,7 @@ def _begin_lists(out, plan):
                               'name another folder, or remove this one')
     _write_json(out/'plan.json', dict(plan=plan))
 
-# %% ../../nbs/app/48_batch.ipynb #98b2b300
+# %% ../../nbs/app/48_batch.ipynb #19310639
 def _recommend_parts(r, out, shards, k, lists, repeats, threads, executor):
     "Write lists of all users of a log in parts; rows, and users who have a list."
     _check_log(r, shards.log(0, mapped=True))
