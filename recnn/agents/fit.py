@@ -289,6 +289,11 @@ class _Clock:
         self.last = time.monotonic()
         return True
 
+def _bar(agent, desc, n_updates):
+    bar = progress(None, desc or type(agent).__name__, n_updates, 'update')
+    bar.update(agent.n_updates)
+    return bar
+
 def _remaining(agent, dataset, n_updates, seed, best):
     "The batches of a run that its agent has not seen; none where the run has stopped early."
     agent.planned = n_updates
@@ -328,9 +333,7 @@ def fit(
     best,clock = _Best(stop_on, patience),_Clock(save_every)
     run = _Run(agent, about, best, checkpoint, (_board(tensorboard), callback))
     _begin_run(run, dataset)
-    with _hold_interrupt() as noted, _Group(agent, noted) as group, \
-         progress(None, desc or type(agent).__name__, n_updates, 'update') as bar:
-        bar.update(agent.n_updates)
+    with _hold_interrupt() as noted, _Group(agent, noted) as group, _bar(agent, desc, n_updates) as bar:
         for batch in _remaining(agent, dataset, n_updates, seed, best):
             row,n = group.update(batch, precision),agent.n_updates
             due,asked = (n%_every(x, n_updates)==0 or n==n_updates for x in (log_every, evaluate_every))

@@ -106,7 +106,7 @@ _SECONDS = 60 # until a process that does not answer counts as ended
 _EVERY = 50 # updates between comparisons of the processes
 
 def _ended(places, rank, wait=2.):
-    "Ranks of this machine, other than `rank`, whose processes have ended; places: (host, process id) of each."
+    "Ranks of this machine, other than `rank`, that have ended; places: (host, process id) of each."
     until = time.monotonic()+wait
     while True:
         found = [r for r,(host,pid) in enumerate(places)
@@ -124,7 +124,8 @@ def _is_alive(pid):
 
 def _digest(agent):
     "A number that differs, most likely, where weights or generators do."
-    x = [v.detach().float().contiguous().view(torch.int32).sum(dtype=torch.int64) for v in agent.arrays().values()]
+    bits = lambda v: v.detach().float().contiguous().view(torch.int32)
+    x = [bits(v).sum(dtype=torch.int64) for v in agent.arrays().values()]
     x = torch.stack([*x, agent.generator.get_state().long().sum().to(x[0])])
     return (x*torch.arange(1, 2*len(x), 2, device=x.device)).sum()
 
@@ -156,7 +157,7 @@ class _Group:
     @property
     def stop(self): # whether the run has to stop, the same in all processes
         if self.size==1: return bool(self.noted)
-        due = self.agent.device.type=='cpu' or self.agent.n_updates%_EVERY==0 # a GPU would have to be waited for
+        due = self.agent.device.type=='cpu' or self.agent.n_updates%_EVERY==0 # a GPU has to be waited for
         return due and self.flag is not None and self.flag.item()>0
 
     def same(self, row): # what the first process has measured
@@ -173,8 +174,9 @@ def guard(self:_Group, f, *args, **options):
     except RuntimeError as e:
         gone,n = _ended(self.places, self.rank) if None not in self.places else [],self.agent.n_updates
         what = ' and '.join(f'rank {r} (process {self.places[r][1]})' for r in gone)
-        what = f'{what} has ended' if what else f'another process has ended, or has not answered for {_SECONDS} s'
-        raise ConnectionError(f'{what}, after update {n}; the same command resumes from the last checkpoint') from e
+        what = what or f'another process is silent for {_SECONDS} s, or'
+        raise ConnectionError(f'{what} has ended, after update {n}; the same command resumes from the last '
+                              'checkpoint') from e
 
 @patch
 def sum(self:_Group, x):
@@ -188,8 +190,9 @@ def compare(self:_Group, remedy):
     x = _digest(self.agent)
     ends = torch.stack([x,-x])
     self.guard(torch.distributed.all_reduce, ends, torch.distributed.ReduceOp.MAX)
-    if ends.sum(): raise ValueError(f'the weights of {self.agent.label} differ between the {self.size} processes '
-                                    f'after update {self.agent.n_updates}; {remedy}')
+    if ends.sum():
+        raise ValueError(f'the weights of {self.agent.label} differ between the {self.size} processes after '
+                         f'update {self.agent.n_updates}; {remedy}')
 
 # %% ../../nbs/agents/22a_processes.ipynb #442ad521
 @patch
@@ -221,7 +224,7 @@ def cut(self:_Group, batch):
     "The rows of this process, and the mode in which an update of them is one of the whole batch."
     rows = _bounds(len(batch[0]), self.size)
     if not hasattr(batch, 'steps'): steps = rows
-    else: steps = [0,*batch.steps.sum(1).cumsum(0).tolist()]; steps = [steps[i] for i in rows]
+    else: steps = [int(batch.steps[:i].sum()) for i in rows]
     if min(b-a for a,b in zip(steps, steps[1:]))<3: return batch,nullcontext()
     part = type(batch)(*(x[rows[self.rank]:rows[self.rank+1]] for x in batch))
     return part,_Slice(rows, steps, self.rank, self.sum)
@@ -246,9 +249,10 @@ def prove(self:_Group, expected, most):
     "Raise a `ValueError` where averaged gradients are not those of the whole batch."
     far = [((a-b).norm()/(b.norm()+1e-6)).item() for a,b in zip(self.seen, expected, strict=True)]
     self.seen,self.unproved = [],self.unproved-1
-    if max(far, default=0)>most: raise ValueError(
-        f'{self.agent.label} cannot be trained by several processes: averaged over them, a gradient differs by '
-        f'{max(far):.2g} of its size from that of the whole batch; train it with one process')
+    if max(far, default=0)>most:
+        raise ValueError(f'{self.agent.label} cannot be trained by several processes: averaged over them, a '
+                         f'gradient differs by {max(far):.2g} of its size from that of the whole batch; '
+                         'train it with one process')
 
 def _agree(stop:bool): # True in all processes where it is True in one
     if _world()[1]==1: return stop
