@@ -12,8 +12,8 @@ processes may share the machine; seconds and `load`, the number of processes tha
 beside them.
 
 `two_processes_over_one` divides the updates/s of TD3 by two gloo processes with a thread each by those of one
-process with two threads, on the same batches of 1,024 windows; `two_processes_over_one_default` does so for
-the default agent, 16 pieces a batch. They take turns, and a ratio is the median over rounds of seconds by the
+process with two threads, on batches of 1,024 windows; `two_processes_over_one_default` does so for
+the default agent, 128 pieces a batch. They take turns, and a ratio is the median over rounds of seconds by the
 clock, so that it needs two free cores. `two_processes_cpu_over_one` does not: it divides the time that a
 processor worked for one process with one thread by that of both processes, 1 where sharing costs nothing.
 
@@ -142,7 +142,7 @@ def measure_processes(folder, rounds):
     path, f = folder / "train.hdf5", {}
     in_process("make", f"{path}.parquet", 1_000_000, 1)
     in_process("build_one", f"{path}.parquet", path)
-    for name, ending, batch, updates in (("td3", "", 1024, 50), ("default", "_default", 16, 50)):
+    for name, ending, batch, updates in (("td3", "", 1024, 50), ("default", "_default", 128, 25)):
         rows = []
         for _ in range(rounds):
             one, single = (in_process("train", path, name, batch, updates, n) for n in (2, 1))
