@@ -12,9 +12,9 @@ processes may share the machine; seconds and `load`, the number of processes tha
 beside them.
 
 `two_processes_over_one` divides the updates/s of TD3 by two gloo processes with a thread each by those of one
-process with two threads, on batches of 1,024 windows; `two_processes_over_one_default` does so for
-the default agent, 128 pieces a batch. They take turns, and a ratio is the median over rounds of seconds by the
-clock, so that it needs two free cores. `two_processes_cpu_over_one` does not: it divides the time that a
+process with two threads, on batches of 1,024 windows; `two_processes_over_one_default` is the same of the
+default agent, on batches of 128 pieces. They take turns, and a ratio is the median over rounds of seconds by
+the clock, so that it needs two free cores. `two_processes_cpu_over_one` does not: it divides the time that a
 processor worked for one process with one thread by that of both processes, 1 where sharing costs nothing.
 
 Writes bench/results/scale.json.
