@@ -1,6 +1,6 @@
 """Shards: building them from a file, and passing over them, against one file for the whole log.
 
-    python bench/scale.py [--ratings 10000000] [--copies 1] [--folder FOLDER]
+    python bench/scale.py [--ratings 10000000] [--copies 1] [--folder FOLDER] [--rounds 3]
 
 The log has ML-20M's shape (`recnn.data.planted.large_ratings`); `--copies` repeats it with other users,
 streamed, so that it can be larger than memory. Each build runs in a process of its own, from Parquet, with
@@ -11,11 +11,19 @@ of 8 parts over those of one file. Both are ratios of the time that the processo
 processes may share the machine; seconds and `load`, the number of processes that waited for a core, stand
 beside them.
 
+`two_processes_over_one` divides the updates/s of TD3 by two gloo processes with a thread each by those of one
+process with two threads, on batches of 1,024 windows; `two_processes_over_one_default` is the same of the
+default agent, on batches of 128 pieces. They take turns, and a ratio is the median over rounds of seconds by
+the clock, so that it needs two free cores. `two_processes_cpu_over_one` does not: it divides the time that a
+processor worked for one process with one thread by that of both processes, 1 where sharing costs nothing.
+
 Writes bench/results/scale.json.
 """
 import json
 import os
 import shutil
+import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -76,7 +84,28 @@ def walk(out):
     return dict(windows=n, walk_cpu_s=time.process_time() - start)
 
 
-STEPS = dict(make=make, build_one=build_one, build_parts=build_parts, walk=walk)
+def train(out, name, batch, updates, threads):
+    "Train an agent, with the other process if there is one; rates of updates, and a digest of weights."
+    import torch
+    from recnn.agents.fit import fit
+    from recnn.agents.processes import _digest, _joined
+    from recnn.app.models import find_model
+    from recnn.data.log import Log
+    from recnn.data.windows import Dataset
+    from recnn.vectors import ItemVectors
+    torch.set_num_threads(int(threads))
+    log, cls, n, times = Log.open(out), find_model(name), int(updates), []
+    matrix = torch.randn(log.n_items, DIM, generator=torch.Generator().manual_seed(0))
+    dataset = Dataset(log, ItemVectors(log.item_ids, matrix, log.titles), cls.frame_size, cls.whole_histories)
+    agent = cls(cls.config_class(embed_dim=DIM, frame_size=dataset.frame_size, batch_size=int(batch)))
+    with _joined():
+        fit(agent, dataset, 6 * n // 5, log_every=n // 5, callback=lambda row: times.append(
+            (time.perf_counter(), time.process_time())))
+    rates = [n / (end - start) for start, end in zip(times[0], times[5])] if times else [0., 0.]
+    return dict(rate=rates[0], cpu_rate=rates[1], digest=int(_digest(agent)))
+
+
+STEPS = dict(make=make, build_one=build_one, build_parts=build_parts, walk=walk, train=train)
 
 
 def run_step(name, *words):
@@ -93,6 +122,36 @@ def in_process(*words):
     command = [sys.executable, __file__, "--step", *map(str, words)]
     said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return json.loads(said.splitlines()[-1])
+
+
+def in_two(*words):
+    "What one step prints in two processes that train together, rank 0 first."
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        group = dict(WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(s.getsockname()[1]))
+    command = [sys.executable, __file__, "--step", *map(str, words)]
+    rank = [os.environ | group | dict(RANK=r) for r in "01"]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=e) for e in rank]
+    said = [p.communicate()[0] for p in started]
+    if any(p.returncode for p in started): raise RuntimeError("a process has failed")
+    return [json.loads(x.splitlines()[-1]) for x in said]
+
+
+def measure_processes(folder, rounds):
+    "Updates/s of two processes and of one."
+    path, f = folder / "train.hdf5", {}
+    in_process("make", f"{path}.parquet", 1_000_000, 1)
+    in_process("build_one", f"{path}.parquet", path)
+    for name, ending, batch, updates in (("td3", "", 1024, 50), ("default", "_default", 128, 25)):
+        rows = []
+        for _ in range(rounds):
+            one, single = (in_process("train", path, name, batch, updates, n) for n in (2, 1))
+            a, b = in_two("train", path, name, batch, updates, 1)
+            if a["digest"] != b["digest"]: raise RuntimeError(f"{name}: the processes hold other weights")
+            rows.append((one["rate"], a["rate"] / one["rate"], a["cpu_rate"] / 2 / single["cpu_rate"]))
+        names = "one_process_updates_s", "two_processes_over_one", "two_processes_cpu_over_one"
+        f |= {n + ending: statistics.median(x) for n, x in zip(names, zip(*rows))}
+    return f
 
 
 def size_gb(path): return Path(path).stat().st_size / 1e9
@@ -125,13 +184,14 @@ def main():
     parser.add_argument("--ratings", type=int, default=10_000_000, help="ratings that are drawn")
     parser.add_argument("--copies", type=int, default=1, help="copies of them, each with users of its own")
     parser.add_argument("--folder", type=Path, help="where files are kept")
+    parser.add_argument("--rounds", type=int, default=3, help="trainings by one process and by two")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         source = folder / f"ratings-{args.ratings}-{args.copies}.parquet"
         if not source.exists(): in_process("make", source, args.ratings, args.copies)
-        f = measure(folder, source)
+        f = measure(folder, source) | measure_processes(folder, args.rounds)
     figures = dict(ratings=args.ratings * args.copies, **f, load=os.getloadavg()[0])
     for key, value in figures.items(): print(f"{key:28}{value:14,.3f}")
     record("scale", {k: round(v, 3) for k, v in figures.items()})

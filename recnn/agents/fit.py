@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from .nets import soft_update
+from .processes import _agree, _Group, _is_first
 from ..data.returns import complete_returns
 from ..data.windows import Batch, Dataset
 from ..io import _handling, _hash_arrays, atomic_write, progress, read_arrays, write_arrays
@@ -145,7 +146,7 @@ class _Run:
         listeners=(), # functions of a row that may return True to stop; None: no function
     ):
         self.agent,self.about,self.best,self.checkpoint = agent,about,best,checkpoint
-        self.listeners,self.log,self.new = [f for f in listeners if f is not None],[],[]
+        self.listeners,self.log,self.new = [f for f in listeners if f is not None and _is_first()],[],[]
 
     def add(self, row, bar=None): # append numbers of any type; `bar`: a progress bar that shows them
         row = {k: float(v) for k,v in row.items()}
@@ -154,7 +155,7 @@ class _Run:
         return self.log[-1]
 
     def save(self): # write the checkpoint, where there is to be one
-        if self.checkpoint:
+        if self.checkpoint and _is_first():
             _save_checkpoint(self.agent, self.checkpoint, self.about, self.log, self.best.memory)
 
     def tell(self): # hand new rows to the listeners, when their update is complete
@@ -165,7 +166,8 @@ class _Run:
             note = f'raised in a callback of `fit` after update {self.agent.n_updates}'
             if hasattr(e, 'add_note'): e.add_note(f'{note}; checkpoint: {self.checkpoint}') # Python 3.11
             raise
-        if any(isinstance(x, (bool,np.bool_)) and x for x in answers): self.best.stop()
+        stop = any(isinstance(x, (bool,np.bool_)) and x for x in answers)
+        if rows and _agree(stop): self.best.stop()
 
 # %% ../../nbs/agents/22_fit.ipynb #c23b01fc
 def _batch_rows(
@@ -272,9 +274,9 @@ def _begin_run(run, dataset):
 def _end_run(run, log_file, keep):
     "Write the log, remove the checkpoint or keep a last one, and restore the best weights."
     if keep: run.save()
-    elif run.checkpoint: Path(run.checkpoint).unlink(missing_ok=True)
+    elif run.checkpoint and _is_first(): Path(run.checkpoint).unlink(missing_ok=True)
     run.best.restore(run.agent)
-    if log_file: _write_csv(run.log, log_file)
+    if log_file and _is_first(): _write_csv(run.log, log_file)
 
 # %% ../../nbs/agents/22_fit.ipynb #d8fcce2b
 def _every(x, n_updates): return x if x>=1 else max(int(x*n_updates), 1)
@@ -287,16 +289,16 @@ class _Clock:
         self.last = time.monotonic()
         return True
 
+def _bar(agent, desc, n_updates):
+    bar = progress(None, desc or type(agent).__name__, n_updates, 'update')
+    bar.update(agent.n_updates)
+    return bar
+
 def _remaining(agent, dataset, n_updates, seed, best):
     "The batches of a run that its agent has not seen; none where the run has stopped early."
     agent.planned = n_updates
     batches = agent.batches(dataset, seed, agent.n_updates)
     return islice(batches, 0 if best.enough else max(n_updates-agent.n_updates, 0))
-
-def _update(agent, batch, precision):
-    "One update in a precision."
-    with torch.autocast(agent.device.type, torch.bfloat16, enabled=precision=='bfloat16'):
-        return agent.update(batch.to(agent.device, torch.float32))
 
 def _checked(agent, dataset, batch, row, seed, due):
     "Losses of an update, checked; on a GPU, which would have to be waited for, only where they are due."
@@ -331,18 +333,17 @@ def fit(
     best,clock = _Best(stop_on, patience),_Clock(save_every)
     run = _Run(agent, about, best, checkpoint, (_board(tensorboard), callback))
     _begin_run(run, dataset)
-    with _hold_interrupt() as noted, progress(None, desc or type(agent).__name__, n_updates, 'update') as bar:
-        bar.update(agent.n_updates)
+    with _hold_interrupt() as noted, _Group(agent, noted) as group, _bar(agent, desc, n_updates) as bar:
         for batch in _remaining(agent, dataset, n_updates, seed, best):
-            row,n = _update(agent, batch, precision),agent.n_updates
+            row,n = group.update(batch, precision),agent.n_updates
             due,asked = (n%_every(x, n_updates)==0 or n==n_updates for x in (log_every, evaluate_every))
             row = _checked(agent, dataset, batch, row, seed, due)
             bar.update()
             if due: run.add(row, bar)
-            if evaluate and asked: best.look(agent, run.add(evaluate(agent)))
+            if evaluate and asked: best.look(agent, run.add(group.same(evaluate(agent))))
             run.tell()
-            if noted or clock.due(): run.save()
-            if noted: raise KeyboardInterrupt(f'stopped after update {n} of {n_updates}')
+            if group.stop or clock.due(): run.save()
+            if group.stop: raise KeyboardInterrupt(f'stopped after update {n} of {n_updates}')
             if best.enough: break
     _end_run(run, log_file, keep_checkpoint)
     return run.log

@@ -155,6 +155,7 @@ def _watch(cls, log, vectors, args, most=500):
 # %% ../../nbs/app/42b_steps.ipynb #082009b6
 def _fit(cls, log, vectors, out, args, words=None, start=None):
     "A trained model, written to `out`; `start`: a recommender to train further."
+    from recnn.agents.processes import _is_first
     from recnn.app.recommender import fit
     options,checkpoint = _settings(cls, words),_beside(out, '.checkpoint')
     if cls.default_updates: # trained step by step
@@ -166,8 +167,9 @@ def _fit(cls, log, vectors, out, args, words=None, start=None):
             log_file=_beside(out, '-log.csv'), evaluate=watch, evaluate_every=.05)
     model = fit(start or cls, log, vectors, frame_size=args.frame_size, pad=args.pad, seed=args.seed,
                 device=args.device, **options)
-    model.save(out)
-    checkpoint.unlink(missing_ok=True)
+    if _is_first(): # of several processes
+        model.save(out)
+        checkpoint.unlink(missing_ok=True)
     print(_wrap(f'{out}: {model}'))
     return model
 
@@ -187,8 +189,14 @@ def _start(args, log):
     return start,type(start.model)
 
 def _train(args):
-    "Train a model and save it."
+    "Train a model and save it, by all processes that `torchrun` has started."
     if _is_parts(args.data): return _train_parts(args)
+    if os.environ.get('WORLD_SIZE', '1')=='1': return _train_one(args)
+    from recnn.agents.processes import _joined
+    with _joined(args.device) as args.device: _train_one(args)
+
+def _train_one(args):
+    "What one process of a training does."
     from recnn.app.recommender import _make_vectors
     from recnn.vectors import ItemVectors
     log = _open_log(args.data)
@@ -198,6 +206,8 @@ def _train(args):
     _settings(cls, args.set)
     if args.updates and not cls.default_updates:
         raise ValueError(f'--updates: {cls.name} is not trained step by step')
+    if not cls.default_updates and os.environ.get('WORLD_SIZE', '1')!='1':
+        raise ValueError(f'{cls.name} is not trained step by step; fit it by one process, without torchrun')
     vectors = ItemVectors.load(args.vectors) if args.vectors else start and start.vectors
     if vectors is None and cls.needs_vectors:
         vectors = _make_vectors(log.part('train'), args.dim, args.seed, args.device)
