@@ -94,6 +94,16 @@ def atomic_write(
     finally:
         if part is not None: part.unlink(missing_ok=True)
 
+# %% ../nbs/00_io.ipynb #e0df21c8
+def _write_json(
+    path:str|Path, # file
+    what, # anything that JSON knows
+    indent:int|None=1, # spaces of a step; None: one line
+)->None:
+    "Write JSON to a file, whole or not at all."
+    text = json.dumps(what, indent=indent, ensure_ascii=False)
+    with atomic_write(path) as part: part.write_text(text+'\n', encoding='utf-8')
+
 # %% ../nbs/00_io.ipynb #2d01d597
 class _Bar(tqdm):
     "A bar whose lock is not shared with other processes, so that one that is killed cannot stop the rest."

@@ -46,8 +46,8 @@ import recnn
 model = recnn.load('bundle:reward_weighted')
 ```"""
 CHECKED = """manifest.json holds the SHA-256 of each file, which is compared when a model is loaded. No file
-holds code. The models have their default settings and the seed 0, and have learnt from 470 training users; 67
-others are kept out to make choices on, and 134 to report results on."""
+holds code. The models have their default settings and the seed 0, and have learnt from {train} training
+users; {valid} others are kept out to make choices on, and {test} to report results on."""
 TERMS_TEXT = """## Terms
 
 The files are made from MovieLens data of GroupLens Research and keep its terms, which stand in NOTICE.txt:
@@ -140,8 +140,9 @@ def readme(names, folder, table, versions):
     size = lambda file: f"{(folder / file).stat().st_size / 1e3:,.0f}"
     rows = [f"| `{n}` | {FILES[n]} | {size(FILES[n])} | {ABOUT[FILES[n]][1]} |" for n in names]
     made = ", ".join(f"{k} {v}" for k, v in versions.items())
+    checked = CHECKED.format(**{part: len(log().users(part)) for part in ("train", "valid", "test")})
     parts = ["# Data, vectors and models of recnn", ABOUT_BUNDLE.format(made=made),
-             "\n".join(["| name | file | kB | what it is |", "|---|---|---:|---|", *rows]), CHECKED]
+             "\n".join(["| name | file | kB | what it is |", "|---|---|---:|---|", *rows]), checked]
     if table is not None:
         protocol = f"Protocol: {_markdown(table.attrs['protocol'])}."
         chance = "Differences of less than two standard errors (s.e.) may be chance."

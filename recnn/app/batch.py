@@ -18,7 +18,7 @@ from .parts import _in_evaluation
 from .recommender import Recommender, _best, _check_log, _tell_short
 from ..data.log import Log
 from ..data.shards import Shards, _map_parts
-from ..io import _hash_arrays, atomic_write, patch, progress
+from ..io import _hash_arrays, _write_json, atomic_write, patch, progress
 
 # %% auto #0
 __all__ = []
@@ -209,9 +209,6 @@ def _lists_plan(r, shards, **options):
     about = dict(model=r.model.name, settings=r.model.settings(), frame_size=r.frame_size,
                  log=shards.manifest, **options)
     return _hash_arrays(r.model.arrays(), json.dumps(about, sort_keys=True, default=lambda x: x.tolist()))
-
-def _write_json(path, what):
-    with atomic_write(path) as part: part.write_text(json.dumps(what, indent=1), encoding='utf-8')
 
 def _begin_lists(out, plan):
     "Manifest of a folder of finished lists, or None where they begin or go on."

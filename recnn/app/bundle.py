@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib, json, os, re
 from pathlib import Path
 from ..fetch import _clean, _fetch
-from ..io import atomic_write
+from ..io import _write_json
 
 # %% auto #0
 __all__ = []
@@ -35,8 +35,7 @@ def _write_manifest(folder, files, **about):
     known = {name: f|dict(bytes=(folder/f['file']).stat().st_size, sha256=_sha256(folder/f['file']))
              for name,f in files.items()}
     found = dict(format='recnn-bundle', version=1, **about, files=known)
-    text = json.dumps(found, indent=1, ensure_ascii=False)
-    with atomic_write(folder/_MANIFEST) as part: part.write_text(text+'\n', encoding='utf-8')
+    _write_json(folder/_MANIFEST, found)
 
 # %% ../../nbs/app/46b_bundle.ipynb #6d203e00
 def _is_entry(name, f):

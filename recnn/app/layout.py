@@ -6,6 +6,7 @@
 from __future__ import annotations
 import colorsys, html, io, math, re
 from collections import Counter
+from .findings import _capital
 from .outputs import _plain
 
 # %% auto #0
@@ -131,7 +132,6 @@ def _person_html(person, titles, colours, begin=False):
     return (f'<details class="person" data-row="{person["row"]}"{" open"*begin}><summary>{_escape(about)}'
             f'</summary><div class="lists">{past}{lists}</div></details>')
 
-def _capital(text): return text[:1].upper()+text[1:]
 
 def _people_html(people, titles, often=()):
     "People to choose from, with a slider and a box for each method; `often`: item -> colour."

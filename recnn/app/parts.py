@@ -14,8 +14,9 @@ from .histories import _user_keys
 from ..data.log import Rewards
 from ..data.shards import Shards, _map_parts
 from ..evaluation.baselines import ItemKNN, Popularity, _binary, _most_similar, _pack
+from ..evaluation.metrics import _diversity_of
 from ..evaluation.queries import _questions, _sentence
-from ..evaluation.ranking import _cutoffs, measure
+from ..evaluation.ranking import _cutoffs, _diversity_columns, _short_lists, measure
 
 # %% auto #0
 __all__ = []
@@ -110,9 +111,8 @@ def _row_of_sums(s, ks, n):
     error = np.sqrt(np.maximum(squares-total**2/n, 0)/(n-1)/n) if n>1 else np.full(len(total), math.nan)
     for j,m in enumerate(f'{m}@{k}' for k in ks for m in ('HR','NDCG')):
         row |= {m: total[j]/n, f'{m} s.e.': error[j]}
-    f = s['first'][s['first']>0]/max(s['first'].sum(), 1)
-    return row|{'distinct @1': len(f), f'distinct @{ks[-1]}': int(s['shown'].sum()),
-                'share of top item': max(f, default=0.), 'entropy (bits)': float((f*np.log2(1/f)).sum())}
+    first = torch.from_numpy(s['first'][s['first']>0])
+    return row|_diversity_columns(_diversity_of(first, int(s['shown'].sum())), ks[-1])
 
 # %% ../../nbs/app/40d_parts.ipynb #8967f4cf
 def _rank_part(folder, models, ks, part, repeats, i):
@@ -193,7 +193,5 @@ def _rank_parts(models, shards, k, part, leaks, repeats, executor):
     if total['seen']: table['seen targets'] = total['seen']
     name,cold = f'leave last out on held-out users, {part}',int(total['wanted'][~total['rated']].sum())
     about = _sentence(name, n, n, shards.n_items, repeats, total['seen'], cold)
-    short = next(iter(total['models'].values()))['short']
-    if short: about += f'; {short:,} users have fewer than {ks[-1]} items left and get shorter lists'
-    table.attrs['protocol'] = about
+    table.attrs['protocol'] = about+_short_lists(next(iter(total['models'].values()))['short'], ks[-1])
     return table

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
-from .findings import _by_default, _findings, _people, _top_item
+from .findings import _by_default, _capital, _findings, _people, _top_item
 from .layout import (_COLOURS, _escape, _Html, _item_colours, _page_html, _people_html,
                               _plots_html, _squares_html, _table_html)
 from ..evaluation.judges import _count_fails, _PANELS, short_table
@@ -240,7 +240,7 @@ def _ranking_parts(found):
     order,about = _ranking_table(found).index,found['ranking'].attrs['protocol']
     plots = [_plot_dots(f'{m}, 95 % intervals', intervals(found['rankings'], m).loc[order])
              for m in _metrics(found['ranking'])]
-    return [f'{about[:1].upper()}{about[1:]}.', [*plots, _plot_distinct(found, order)],
+    return [f'{_capital(about)}.', [*plots, _plot_distinct(found, order)],
             _WORDS['ranking'], _table_html(_ranking_table(found), 'method')]
 
 # %% ../../nbs/app/41_report.ipynb #cb47e063

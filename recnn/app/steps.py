@@ -241,10 +241,9 @@ def _evaluate_arguments(parser):
 # %% ../../nbs/app/42b_steps.ipynb #0b8ffdff
 def _load(path, log, args):
     "A model from its file, or a baseline by name."
-    from recnn.app.models import find_model
+    from recnn.app.models import _elsewhere, find_model
     from recnn.app.recommender import fit, load
-    elsewhere = path.startswith(('hf://','bundle:'))
-    if elsewhere or Path(path).exists() or Path(path).suffix=='.safetensors' or os.sep in path:
+    if _elsewhere(path) or Path(path).exists() or Path(path).suffix=='.safetensors' or os.sep in path:
         return load(path, log, args.device)
     try: cls = find_model(path)
     except ValueError as e: raise ValueError(f'{path}: no such file or folder, and {e}') from None

@@ -12,6 +12,7 @@ from .arguments import _at_least, _settings
 from .outputs import _plain
 from .steps import (_data_argument, _device_argument, _dim_argument, _frame_argument, _open_log,
                              _print_log, _repeats_argument, _seed_argument)
+from .terminal import _table_text
 from ..io import _hash_arrays, _needs
 
 # %% auto #0
@@ -249,6 +250,6 @@ def _tune(args):
     pruned = sum(t.state.name=='PRUNED' for t in _finished(study))
     print(f'{n} trials, {pruned} of them pruned; s.e.: standard error over users')
     if pruned<n:
-        table = _trials_table(study).to_string(float_format='{:.4g}'.format)
-        print(_plain(f'{table}\n\nThe best:\n  {_train_command(args, study.best_params)}'))
+        shown = _trials_table(study).map(lambda x: f'{x:.4g}' if isinstance(x, float) else str(x))
+        print(_table_text(shown)+_plain(f'\n\nThe best:\n  {_train_command(args, study.best_params)}'))
     if n<args.trials: raise KeyboardInterrupt(f'stopped after {n} of {args.trials} trials')

@@ -16,7 +16,7 @@ from .logfile import _from_json, _to_json
 from .shards import (_HASH, Shards, _hash_ids, _map_parts, _mix, _part_path, _split_by_hash,
                                _write_manifest)
 from .tables import _encode, _sort_log, read_items
-from ..io import atomic_write
+from ..io import _write_json
 
 # %% auto #0
 __all__ = ['build_shards']
@@ -236,7 +236,7 @@ def _prepare_parts(folder, source, items, split, plan, n_parts, columns, rewards
     facts |= dict(unit=unit or _time_unit(found, source), user_id=found['user_id'],
                   item_id=known.dtype.kind!='U', rewards=asdict(_scale(found, source, rewards, low)),
                   notes=notes, items=_from_json(_to_json(table)))
-    with atomic_write(stage/'facts.json') as part: part.write_text(json.dumps(facts), encoding='utf-8')
+    _write_json(stage/'facts.json', facts, None)
     return facts
 
 # %% ../../nbs/data/05d_build.ipynb #a9f54c74

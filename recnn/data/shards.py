@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from . import logfile # noqa: F401 (`Log.open`)
 from .log import Log, Rewards, _id_array
-from ..io import atomic_write, patch, progress
+from ..io import _write_json, patch, progress
 
 # %% auto #0
 __all__ = ['Shards']
@@ -77,8 +77,7 @@ def _write_manifest(folder, n_parts, split, rewards, **more):
     split = dict(zip(('valid','test','seed'), split), rule='hash')
     out = dict(format=_FORMAT, version=_VERSION, **total, n_items=items.pop(), rewards=rewards, split=split,
                hash=_HASH, **more, parts=parts)
-    with atomic_write(Path(folder)/'manifest.json') as part:
-        part.write_text(json.dumps(out, indent=1, ensure_ascii=False), encoding='utf-8')
+    _write_json(Path(folder)/'manifest.json', out)
 
 # %% ../../nbs/data/05c_shards.ipynb #68e7ea2a
 def _map_parts(f, jobs, executor=None):

@@ -67,15 +67,22 @@ def ndcg(
     return METRICS['NDCG'](*_hits(ranked, relevant))
 
 # %% ../../nbs/evaluation/32_metrics.ipynb #66c01ca3
+def _diversity_of(
+    count, # [n] how often each item that comes first does so
+    n_shown, # distinct items in all lists
+):
+    "Diversity from counts, as of `diversity`."
+    fraction = count.double()/count.sum().clamp(min=1)
+    entropy = (fraction*(1/fraction).log2()).sum().item()
+    return dict(distinct_1=len(fraction), distinct_k=n_shown, top_share=max(fraction.tolist(), default=0.),
+                entropy=entropy)
+
 def diversity(
     ranked:torch.Tensor, # [U,k] recommended items, best first
 )->dict: # distinct_1, distinct_k, top_share in (0,1], entropy in bits
     "Diversity of the recommendations over users."
-    first = ranked[:,0][ranked[:,0]>=0]
-    fraction = torch.unique(first, return_counts=True)[1].double()/max(len(first), 1)
-    entropy = (fraction*(1/fraction).log2()).sum().item()
-    return dict(distinct_1=len(fraction), distinct_k=len(torch.unique(ranked[ranked>=0])),
-                top_share=max(fraction.tolist(), default=0.), entropy=entropy)
+    first = torch.unique(ranked[:,0][ranked[:,0]>=0], return_counts=True)[1]
+    return _diversity_of(first, len(torch.unique(ranked[ranked>=0])))
 
 # %% ../../nbs/evaluation/32_metrics.ipynb #56b8bbc9
 def exposure(

@@ -65,6 +65,9 @@ def _cutoffs(k):
     return ks
 
 # %% ../../nbs/evaluation/33_ranking.ipynb #79c7375b
+def _short_lists(n, k): # users whose lists are short, as the end of a sentence
+    return f'; {n:,} users have fewer than {k} items left and get shorter lists' if n else ''
+
 def measure(
     model, # `Model`, or any object with `scores(queries)`
     queries:Queries, # who is asked
@@ -78,8 +81,7 @@ def measure(
     ks = _cutoffs(k)
     ranked = rank_items(model, queries, ks[-1], block)
     n_items = queries.n_items or model.scores(queries[:1]).shape[1]
-    n_short,about = int((ranked[:,-1]<0).sum()),queries.about
-    if n_short: about += f'; {n_short:,} users have fewer than {ks[-1]} items left and get shorter lists'
+    about = queries.about+_short_lists(int((ranked[:,-1]<0).sum()), ks[-1])
     values = _list_metrics(ranked, queries, ks, popularity, vectors)
     lists = {f'{name}@{k}': x for k in ks for name,x in exposure(ranked[:,:k], n_items).items()}
     users = pd.Index(queries.user_id, name='user_id')
@@ -123,13 +125,17 @@ def _sampled_about(queries, n_negatives):
     if every in queries.about: return queries.about.replace(every, among)
     return f'{queries.about} {among}'.strip()
 
+def _diversity_columns(d, k):
+    "What `diversity` of lists of `k` items says, as columns."
+    return {'distinct @1': d['distinct_1'], f'distinct @{k}': d['distinct_k'],
+            'share of top item': d['top_share'], 'entropy (bits)': d['entropy']}
+
 def _short_row(r, ks):
     "Hit rate, NDCG and diversity of a `Ranking`, as columns."
-    row,d = {},diversity(r.ranked)
+    row = {}
     for m in (f'{name}@{k}' for k in ks for name in ('HR','NDCG')):
         row |= {m: r.values[m].mean(), f'{m} s.e.': r.values[m].sem()}
-    return row | {'distinct @1': d['distinct_1'], f'distinct @{ks[-1]}': d['distinct_k'],
-                  'share of top item': d['top_share'], 'entropy (bits)': d['entropy']}
+    return row | _diversity_columns(diversity(r.ranked), ks[-1])
 
 # %% ../../nbs/evaluation/33_ranking.ipynb #b4eb91fc
 def rank_table(
