@@ -7,20 +7,22 @@
     python tools/run_notebooks.py 24_ddpg 25_td3      only these
 
 A notebook is named by its file name without .ipynb, whatever its folder; the names are unique. Those with the
-most code that trains start first. Prints a line a run (cells run, cells skipped by flag, seconds) and ends
+most code that trains start first, each in a process that is forked from one that has imported what most of
+them import. Prints a line a run (cells run, cells skipped by flag, seconds) and ends
 with `N passed, N failed`, counted in runs. A cell that has a flag of settings.ini (`tst_flags`) or
 `eval: false` is skipped and counted.
 """
 import argparse
 import json
+import multiprocessing
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 NBS = Path(__file__).resolve().parent.parent / "nbs"
@@ -30,6 +32,8 @@ SLOWER = dict(ATEN_CPU_CAPABILITY="default", ONEDNN_MAX_CPU_ISA="SSE41", OMP_NUM
 QUIET = dict(RECNN_PROGRESS="0", IN_TEST="1", OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1",
              TOKENIZERS_PARALLELISM="false", MPLBACKEND="module://matplotlib_inline.backend_inline",
              HYPOTHESIS_STORAGE_DIRECTORY=str(Path(tempfile.gettempdir()) / "recnn-hypothesis"))
+IMPORTED = ["execnb.shell", "nbdev.config", "nbdev.export", "torch._dynamo", "pandas", "matplotlib.pyplot",
+            "scipy.sparse", "h5py"]
 
 
 def flags_of(source, known):
@@ -64,15 +68,37 @@ def run_notebook(path, flags, store):
     return n, skipped, time.time() - start, error
 
 
-def in_process(path, args, kernels):
+def in_child(path, flags, store, kernels, folder):
+    "Execute one notebook in this process, whose output goes to a file of `folder`; the result to another."
+    said = os.open(folder / "said", os.O_WRONLY | os.O_CREAT)
+    for stream in (1, 2): os.dup2(said, stream)
+    os.environ.update(SLOWER if kernels else {})  # read where torch first computes
+    multiprocessing.set_start_method(None, force=True)  # the system's own
+    result = run_notebook(path, flags, store)
+    (folder / "result").write_text(json.dumps(result))
+
+
+def in_process(processes, args, path, kernels):
     "Execute one notebook in a process of its own, if asked on slower kernels; as `run_notebook`."
-    words = [sys.executable, __file__, "--one", str(path), "--flags", args.flags] + ["--store"] * args.store
-    env = {k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"}  # else IPython warns
-    env |= QUIET | (SLOWER if kernels else {})
-    done = subprocess.run(words, capture_output=True, text=True, env=env)
-    if done.returncode:
-        return 0, [], 0.0, f"{path.name}: the process ended with {done.returncode}\n{done.stderr[-2000:]}"
-    return json.loads(done.stdout.splitlines()[-1])
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        words = path, set(args.flags.split()), args.store, kernels, folder
+        process = processes.Process(target=in_child, args=words)
+        process.start()
+        process.join()
+        if process.exitcode == 0: return json.loads((folder / "result").read_text())
+        said = (folder / "said").read_text(errors="replace")[-2000:]
+        return 0, [], 0.0, f"{path.name}: the process ended with {process.exitcode}\n{said}"
+
+
+def prepare_processes():
+    "A context that forks processes from one with imports, where the system can; else they start afresh."
+    os.environ.pop("VIRTUAL_ENV", None)  # IPython warns
+    os.environ.update(QUIET)
+    forks = "forkserver" in multiprocessing.get_all_start_methods()
+    processes = multiprocessing.get_context("forkserver" if forks else "spawn")
+    if forks: processes.set_forkserver_preload(IMPORTED)
+    return processes
 
 
 def code_of(path):
@@ -112,19 +138,16 @@ def main():
     parser.add_argument("--kernels", action="store_true", help="those that train once more, slower kernels")
     parser.add_argument("--store", action="store_true", help="keep the outputs in the notebooks")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="notebooks at once")
-    parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.one:
-        result = run_notebook(args.one, set(args.flags.split()), args.store)
-        print("\n" + json.dumps(result))
-        return False
     if args.store and args.kernels: parser.error("--store keeps the outputs of one run; leave --kernels out")
     paths = notebooks(args.names)
     jobs = [(p, False) for p in paths] + [(p, True) for p in paths if args.kernels and trains(p)]
     jobs.sort(key=lambda job: -cost(job[0]))
     cells, skips, failed, start = 0, 0, [], time.time()
+    processes = prepare_processes()
     with ThreadPoolExecutor(args.workers) as pool:
-        running = {pool.submit(in_process, path, args, slower): (path, slower) for path, slower in jobs}
+        start_one = partial(in_process, processes, args)
+        running = {pool.submit(start_one, path, slower): (path, slower) for path, slower in jobs}
         for done in as_completed(running):
             (path, slower), (n, skipped, seconds, error) = running[done], done.result()
             cells, skips = cells + n, skips + len(skipped)
