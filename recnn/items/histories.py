@@ -74,17 +74,18 @@ def _near_pairs(
     window:int, # largest distance of a pair, in ratings
     weighting:str, # weight of a pair by its distance
     piece:int, # ratings at a time, which bounds memory
+    bar:bool, # show progress
 )->csr_array: # [N,N] float64, upper triangle
     "Sum weighted pairs of a log, piece by piece."
     from scipy.sparse import csr_array
     user,item,n = log.user,log.item,log.n_items
-    upper = csr_array((n,n), dtype='float64')
-    for a in progress(range(0, len(user), piece), desc='pairs of items'): # pieces overlap by a window
+    upper,begins = csr_array((n,n), dtype='float64'),range(0, len(user), piece)
+    for a in progress(begins, desc='pairs of items') if bar else begins: # pieces overlap by a window
         end = a+piece+window
         upper = upper + _window_pairs(user[a:end], item[a:end], n, window, _WEIGHTS[weighting], piece)
     return upper
 
-# %% ../../nbs/items/11_histories.ipynb #d0381a25
+# %% ../../nbs/items/11_histories.ipynb #f2feea26
 def _of_part(f, folder, users, keep, options, i):
     "A function of the log of one part: the ratings of some users and items."
     log = Shards(folder).log(i)
@@ -110,7 +111,7 @@ class _PartRatings:
         job = partial(_of_part, f, str(self.shards.folder), self.users, self.keep, options)
         return sum(_map_parts(job, range(len(self.shards.parts)), self.executor))
 
-# %% ../../nbs/items/11_histories.ipynb #0b4d67ef
+# %% ../../nbs/items/11_histories.ipynb #b321264a
 def _item_counts(log):
     "Ratings [N] of each item."
     return log.count if isinstance(log, _PartRatings) else np.bincount(log.item, minlength=log.n_items)
@@ -126,7 +127,7 @@ def _sum(log, f, *options):
     "A function of a log, or its sum over the parts."
     return log.sum(f, *options) if isinstance(log, _PartRatings) else f(log, *options)
 
-# %% ../../nbs/items/11_histories.ipynb #d98c9c43
+# %% ../../nbs/items/11_histories.ipynb #ea220ac6
 def _cooccurrence(
     log:Log|_PartRatings, # ratings to count, such as `log.part('train')`
     window:int|None=10, # largest distance of a pair, in ratings; None: whole histories, of a `Log` alone
@@ -141,7 +142,7 @@ def _cooccurrence(
         raise ValueError(f'window must be at least 1, or None for whole histories, got {window}')
     if len(log)==0: raise ValueError('the log has no ratings; vectors of histories need some')
     if window is None: upper = _history_pairs(log.user, log.item, log.n_items, least)
-    else: upper = _sum(log, _near_pairs, window, weighting, piece).astype('float32')
+    else: upper = _sum(log, _near_pairs, window, weighting, piece, isinstance(log, Log)).astype('float32')
     return (upper+upper.T).tocsr()
 
 # %% ../../nbs/items/11_histories.ipynb #2c39ff39
@@ -230,7 +231,7 @@ def collaborative_vectors(
     index,matrix = index[kept],matrix[kept]
     return index, _with_popularity(matrix, count[index], popularity) if popularity else matrix
 
-# %% ../../nbs/items/11_histories.ipynb #33126063
+# %% ../../nbs/items/11_histories.ipynb #11209bf2
 def _history_block(
     log:Log, # ratings to learn from
     dim:int, # width of the block, at most
