@@ -81,6 +81,13 @@ def _prepare_parts(args):
                               args.rewards, args.low, args.duplicates, args.valid, args.test, args.seed, pool)
     print(_wrap(str(shards)))
 
+# %% ../../nbs/app/42e_part_steps.ipynb #e9b50112
+@contextmanager
+def _part_ratings(args):
+    "Yield the ratings of training users, counted part by part."
+    from recnn.items.histories import _PartRatings
+    with _processes(args.scheduler) as pool: yield _PartRatings(_open_parts(args.data), executor=pool)
+
 # %% ../../nbs/app/42e_part_steps.ipynb #833c7cfe
 def _train_parts(args):
     "Fit popularity or item-kNN on a log in parts and save it."

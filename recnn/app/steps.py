@@ -10,8 +10,8 @@ from .arguments import (_advise, _at_least, _device, _log_arguments, _read_log, 
                                  _table_path)
 from .outputs import (_check_place, _keep_log, _keep_model, _keep_table, _keep_vectors,
                                _write_table)
-from .part_steps import (_evaluate_parts, _is_parts, _prepare_parts, _scheduler_argument,
-                                  _train_parts)
+from .part_steps import (_evaluate_parts, _is_parts, _part_ratings, _prepare_parts,
+                                  _scheduler_argument, _train_parts)
 from .terminal import _table_text, _wrap
 
 # %% auto #0
@@ -40,8 +40,8 @@ def _open_log(path):
     from recnn.data.log import Log
     if _is_parts(path):
         raise ValueError(f'{path}: is a folder; this command reads one file, which recnn prepare writes '
-                         'without --shards. Folders are read by evaluate, recommend --all, and train --agent '
-                         'item_knn or popularity')
+                         'without --shards. Folders are read by embed, evaluate, recommend --all, and train '
+                         '--agent item_knn or popularity')
     return Log.open(path)
 
 def _print_log(name, log, args):
@@ -86,6 +86,7 @@ def _dim_argument(parser):
 
 def _embed_arguments(parser):
     _data_argument(parser)
+    _scheduler_argument(parser)
     parser.add_argument('--vectors', choices=['merged','text'], default='merged', help='merged: texts, '
                         'histories and categories; text: texts alone (default: %(default)s)')
     parser.add_argument('--out', default='vectors.safetensors', metavar='FILE',
@@ -96,12 +97,17 @@ def _embed_arguments(parser):
 
 def _embed(args):
     "Write the vectors of a log's items."
-    import numpy as np
+    if _is_parts(args.data):
+        with _part_ratings(args) as parts: return _write_vectors(args, parts)
+    _write_vectors(args, _open_log(args.data).part('train'))
+
+def _write_vectors(args, log):
+    from recnn.items.histories import _item_counts
     from recnn.items.merge import embed_items
     from recnn.items.text import embed_texts
-    log,options = _open_log(args.data).part('train'),dict(model=args.text_model, device=args.device)
+    options = dict(model=args.text_model, device=args.device)
     _keep_vectors(args.out, log, args.force)
-    most = min(64, len(np.unique(log.item))-1)
+    most = min(64, (_item_counts(log)>0).sum()-1)
     if args.vectors=='text': vectors = embed_texts(log, args.dim or most, **options)
     else: vectors = embed_items(log, args.dim, seed=args.seed, **options)
     vectors.save(args.out)

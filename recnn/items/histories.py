@@ -4,9 +4,13 @@
 
 # %% ../../nbs/items/11_histories.ipynb #346d90f1
 from __future__ import annotations
+import warnings
+from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING
 import numpy as np
 from ..data.log import Log
+from ..data.shards import Shards, _map_parts
 from ..io import progress
 
 # %% auto #0
@@ -29,7 +33,7 @@ def _window_pairs(
     window:int, # largest distance of a pair, in ratings
     weight, # function of distance and window
     first:int, # pairs begin in this many first ratings
-)->csr_array: # [N,N] upper triangle
+)->csr_array: # [N,N] float64, upper triangle
     "Sum weighted pairs of one piece of a log."
     from scipy.sparse import coo_array, csr_array
     low,high,value = [],[],[]
@@ -39,9 +43,9 @@ def _window_pairs(
         low.append(np.minimum(a, b))
         high.append(np.maximum(a, b))
         value.append(np.full(len(a), weight(d, window), 'float32'))
-    if not low: return csr_array((n,n), dtype='float32')
+    if not low: return csr_array((n,n), dtype='float64')
     place = np.concatenate(low),np.concatenate(high)
-    return coo_array((np.concatenate(value), place), shape=(n,n)).tocsr()
+    return coo_array((np.concatenate(value, dtype='float64'), place), shape=(n,n)).tocsr()
 
 # %% ../../nbs/items/11_histories.ipynb #03bf4144
 def _history_pairs(
@@ -65,27 +69,80 @@ def _history_pairs(
     return vstack(blocks, format='csr')
 
 # %% ../../nbs/items/11_histories.ipynb #72a686a1
+def _near_pairs(
+    log:Log, # ratings to count; their order matters, their rewards do not
+    window:int, # largest distance of a pair, in ratings
+    weighting:str, # weight of a pair by its distance
+    piece:int, # ratings at a time, which bounds memory
+    bar:bool, # show progress
+)->csr_array: # [N,N] float64, upper triangle
+    "Sum weighted pairs of a log, piece by piece."
+    from scipy.sparse import csr_array
+    user,item,n = log.user,log.item,log.n_items
+    upper,begins = csr_array((n,n), dtype='float64'),range(0, len(user), piece)
+    for a in progress(begins, desc='pairs of items') if bar else begins: # pieces overlap by a window
+        end = a+piece+window
+        upper = upper + _window_pairs(user[a:end], item[a:end], n, window, _WEIGHTS[weighting], piece)
+    return upper
+
+# %% ../../nbs/items/11_histories.ipynb #f2feea26
+def _of_part(f, folder, users, keep, options, i):
+    "A function of the log of one part: the ratings of some users and items."
+    log = Shards(folder).log(i)
+    if users=='train': log = log.part('train')
+    return f(log if keep is None else log.select(keep[log.item]), *options)
+
+class _PartRatings:
+    "A log in parts to learn vectors from."
+    def __init__(self,
+        shards:Shards, # the parts
+        users:str='train', # users to learn from: 'train' or 'all'
+        executor=None, # with a `map`; None: one part after another
+    ):
+        if users not in ('train','all'): raise ValueError(f"users must be 'train' or 'all', got {users!r}")
+        self.shards,self.users,self.executor,self.keep = shards,users,executor,None
+        log = shards.log(0, mapped=True)
+        self.items,self.item_ids,self.titles,self.n_items = log.items,log.item_ids,log.titles,log.n_items
+        self.source = str(shards.folder)
+        self.count = self.sum(_item_counts)
+    def __len__(self): return int(self.count.sum())
+
+    def sum(self, f, *options): # of a function of each part's log
+        job = partial(_of_part, f, str(self.shards.folder), self.users, self.keep, options)
+        return sum(_map_parts(job, range(len(self.shards.parts)), self.executor))
+
+# %% ../../nbs/items/11_histories.ipynb #b321264a
+def _item_counts(log):
+    "Ratings [N] of each item."
+    return log.count if isinstance(log, _PartRatings) else np.bincount(log.item, minlength=log.n_items)
+
+def _of_items(log, keep):
+    "The ratings of the items of a mask [N]."
+    if isinstance(log, Log): return log.select(keep[log.item])
+    out = copy(log)
+    out.keep,out.count = keep,np.where(keep, log.count, 0)
+    return out
+
+def _sum(log, f, *options):
+    "A function of a log, or its sum over the parts."
+    return log.sum(f, *options) if isinstance(log, _PartRatings) else f(log, *options)
+
+# %% ../../nbs/items/11_histories.ipynb #ea220ac6
 def _cooccurrence(
-    log:Log, # ratings to count, such as `log.part('train')`; their order matters, their rewards do not
-    window:int|None=10, # largest distance of a pair, in ratings; None: whole histories
+    log:Log|_PartRatings, # ratings to count, such as `log.part('train')`
+    window:int|None=10, # largest distance of a pair, in ratings; None: whole histories, of a `Log` alone
     weighting:str='inverse', # weight of a pair by its distance: 'flat', 'linear' or 'inverse'
     least:int=1, # users that a pair needs where whole histories are counted; raise it for a large log
     piece:int=1_000_000, # ratings at a time, which bounds memory
 )->csr_array: # [N,N] float32, symmetric, empty diagonal
     "Count how often two items stand close together in the history of a user."
-    from scipy.sparse import csr_array
     if weighting not in _WEIGHTS:
         raise ValueError(f'weighting must be one of {list(_WEIGHTS)}, got {weighting!r}')
     if window is not None and window<1:
         raise ValueError(f'window must be at least 1, or None for whole histories, got {window}')
     if len(log)==0: raise ValueError('the log has no ratings; vectors of histories need some')
-    user,item,n = log.user,log.item,log.n_items
-    if window is None: upper = _history_pairs(user, item, n, least)
-    else:
-        upper = csr_array((n,n), dtype='float32')
-        for a in progress(range(0, len(user), piece), desc='pairs of items'): # pieces overlap by a window
-            end = a+piece+window
-            upper = upper + _window_pairs(user[a:end], item[a:end], n, window, _WEIGHTS[weighting], piece)
+    if window is None: upper = _history_pairs(log.user, log.item, log.n_items, least)
+    else: upper = _sum(log, _near_pairs, window, weighting, piece, isinstance(log, Log)).astype('float32')
     return (upper+upper.T).tocsr()
 
 # %% ../../nbs/items/11_histories.ipynb #2c39ff39
@@ -163,9 +220,9 @@ def collaborative_vectors(
     "Learn vectors of items from the histories of users."
     if not 0<=popularity<1:
         raise ValueError(f'popularity is a fraction of the variance in [0,1), got {popularity}')
-    count = np.bincount(log.item, minlength=log.n_items)
-    if min_count>1: log = log.select((count>=min_count)[log.item])
-    index = np.unique(log.item).astype('int64')
+    count = _item_counts(log)
+    if min_count>1: log = _of_items(log, count>=min_count)
+    index = np.flatnonzero(_item_counts(log))
     pmi = _ppmi(_cooccurrence(log, window, weighting, least)[index][:,index], smoothing, shift)
     if dim>=len(index):
         raise ValueError(f'{dim} dimensions need more than {dim} rated items, got {len(index)}; lower dim')
@@ -173,3 +230,23 @@ def collaborative_vectors(
     kept = np.diff(pmi.indptr)>0
     index,matrix = index[kept],matrix[kept]
     return index, _with_popularity(matrix, count[index], popularity) if popularity else matrix
+
+# %% ../../nbs/items/11_histories.ipynb #11209bf2
+def _history_block(
+    log:Log, # ratings to learn from
+    dim:int, # width of the block, at most
+    min_count:int, # ratings that an item needs, at most
+    seed:int, # random seed of the decomposition
+)->tuple|None: # index, matrix; None where histories hold no information
+    "Learn vectors of histories, with a lower `min_count` for a small log."
+    count = _item_counts(log)
+    rated,least = int((count>0).sum()),min_count
+    enough = lambda n: n>=3 and (n>dim or 2*n>=rated)
+    while least>1 and not enough((count>=least).sum()): least -= 1
+    n = int((count>=least).sum())
+    if n<3: return None
+    if least<min_count:
+        warnings.warn(f'histories of items with {least} or more ratings are used instead of {min_count}: '
+                      f'only {(count>=min_count).sum()} of {rated} rated items have so many')
+    index,matrix = collaborative_vectors(log, min(dim, n-1), min_count=least, seed=seed)
+    return (index, matrix) if len(index)>1 else None

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from ..data.log import Log
+from ..data.shards import Shards
 from ..io import patch, read_arrays, write_arrays
-from .histories import _log_counts, _with_popularity, collaborative_vectors
+from .histories import (_history_block, _item_counts, _log_counts, _PartRatings,
+                                   _with_popularity)
 from .reduce import _METHODS
 from .text import _column_kinds, _column_values, _has_title, encode_texts, item_texts
 from ..vectors import ItemVectors
@@ -206,26 +208,6 @@ def save(
     settings = {k: getattr(self, k) for k in ('dim','method','whiten','weights','options','seed')}
     write_arrays(path, arrays, 'merger', settings=settings, blocks=list(self.scales))
 
-# %% ../../nbs/items/12_merge.ipynb #46847e86
-def _history_block(
-    log:Log, # ratings to learn from
-    dim:int, # width of the block, at most
-    min_count:int, # ratings that an item needs, at most
-    seed:int, # random seed of the decomposition
-)->tuple|None: # index, matrix; None where histories hold no information
-    "Learn vectors of histories, with a lower `min_count` for a small log."
-    count = np.bincount(log.item, minlength=log.n_items)
-    rated,least = int((count>0).sum()),min_count
-    enough = lambda n: n>=3 and (n>dim or 2*n>=rated)
-    while least>1 and not enough((count>=least).sum()): least -= 1
-    n = int((count>=least).sum())
-    if n<3: return None
-    if least<min_count:
-        warnings.warn(f'histories of items with {least} or more ratings are used instead of {min_count}: '
-                      f'only {(count>=min_count).sum()} of {rated} rated items have so many')
-    index,matrix = collaborative_vectors(log, min(dim, n-1), min_count=least, seed=seed)
-    return (index, matrix) if len(index)>1 else None
-
 # %% ../../nbs/items/12_merge.ipynb #2dc08814
 def _metadata_block(log, metadata, complete):
     "The block of categories, or the given one; `complete`: with rows for every item. None without columns."
@@ -261,7 +243,7 @@ def item_blocks(
 )->dict: # of text, collaborative and metadata, those that there are: (index [M], matrix [M,H])
     "Make the blocks of a log's items."
     texts = _has_title(log.items).any() or 'text' in _column_kinds(log.items).values()
-    masks,found = (_described(log.items),np.bincount(log.item, minlength=log.n_items)>0),{}
+    masks,found = (_described(log.items),_item_counts(log)>0),{}
     if texts:
         x = encode_texts(item_texts(log.items), **kwargs).numpy()
         found['text'] = np.arange(log.n_items),_fill_mean(x, *masks)
@@ -308,7 +290,7 @@ def _tell_unknown(log, metadata, blocks):
     known[next(iter(blocks.values()))[0]] = True
     if known.all(): # the first block has a row for every item, perhaps an empty one
         known = _described(log.items)
-        known[log.item] = True
+        known |= _item_counts(log)>0
         if metadata is not None: known[np.asarray(metadata[0], int)] = True
     if known.all(): return
     warnings.warn(f'{(~known).sum():,} items, such as {log.item_ids[known.argmin()]}, have too few '
@@ -316,20 +298,23 @@ def _tell_unknown(log, metadata, blocks):
 
 # %% ../../nbs/items/12_merge.ipynb #1fbee054
 def embed_items(
-    log:Log, # ratings to learn from, such as `log.part('train')`; the whole catalogue is embedded
+    log:Log|Shards, # ratings to learn from, such as `log.part('train')`; the whole catalogue is embedded
     dim:int|None=None, # D, with the column of popularity; None: 64, or as many as the log holds
     metadata:tuple|None=None, # (index [M], matrix [M,H]) of item data; None: category columns and years
     merger:Merger|None=None, # settings, whose `dim` is without the column of popularity; None: whitened PCA
     min_count:int=4, # ratings that an item's history needs; lowered for a small log
     popularity:float|None=None, # fraction of the variance in a last column of log-counts, in [0,1); None: 1/D
     seed:int=0, # random seed of the decomposition and the merger
+    users:str='train', # users of `Shards` to learn from: 'train' or 'all'
+    executor=None, # with a `map`, for the parts of `Shards`; None: one part after another
     **kwargs, # options of `encode_texts`, such as `model`, `device` and `cache`
 )->ItemVectors: # [N,D]
     "Merge texts, histories and categories into vectors of the whole catalogue."
     if popularity is not None and not 0<=popularity<1:
         raise ValueError(f'popularity is a fraction of the variance in [0,1), got {popularity}')
+    if isinstance(log, Shards): log = _PartRatings(log, users, executor)
     if len(log)==0: raise ValueError('the log has no ratings to learn from; is its training part empty?')
-    count = np.bincount(log.item, minlength=log.n_items)
+    count = _item_counts(log)
     rated,column = np.flatnonzero(count),dim!=1 if popularity is None else popularity>0
     blocks = item_blocks(log, metadata, dim or _DIM, min_count, seed, **kwargs)
     auto = merger is None and dim is None

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from ..data.log import Log, _item_titles
 from ..io import progress
+from .histories import _item_counts
 from ..vectors import ItemVectors
 
 # %% auto #0
@@ -266,7 +267,7 @@ def embed_texts(
     **kwargs, # further options of `encode_texts`, such as `cache`
 )->ItemVectors: # [N,D]
     "Embed the text of each item by a transformer and whitened PCA."
-    texts,fit = item_texts(log.items),np.unique(log.item)
+    texts,fit = item_texts(log.items),np.flatnonzero(_item_counts(log))
     if not any(texts):
         raise ValueError('no item has a title or a text; learn from the log alone with `embed_items`')
     if len(fit)<=dim:
