@@ -13,9 +13,9 @@ from .columns import _OPTIONAL, COLUMNS, _find_columns, _spelling, _unit
 from .formats import _count_lines, _kind, _lazy, _open_text
 from .log import Rewards, _catalogue, _id_array
 from .logfile import _from_json, _table_json, _to_json, _write_log
-from .shards import (_HASH, Shards, _hash_ids, _map_parts, _mix, _part_path, _split_by_hash,
+from .shards import (_HASH, Shards, _hash_ids, _map_parts, _part_path, _split_by_hash,
                                _write_manifest)
-from .tables import _encode, _sort_log, read_items
+from .tables import _encode, _repeats, _sort_log, read_items
 from ..io import _write_json, atomic_write
 
 # %% auto #0
@@ -135,22 +135,6 @@ def _staged(stage, part='*'):
     return sorted(Path(stage).glob(f'part={part}/*.parquet'))
 
 # %% ../../nbs/data/05d_build.ipynb #0b4c7547
-def _repeats(log):
-    "Rows of an ordered log that repeat an earlier one; those can only be of the same user and time."
-    import polars as pl
-    user,time = log['user_id'],log['timestamp']
-    same = np.r_[False, (user[1:]==user[:-1]) & (time[1:]==time[:-1])]
-    rows = np.flatnonzero(same|np.r_[same[1:], False])
-    h = np.zeros(len(rows), 'uint64')
-    for x in log.values():
-        x = x[rows]
-        h = _mix(h^(x.view('uint32') if x.dtype=='float32' else x.astype('uint64')))
-    ordered = np.sort(h) # few hashes are equal where the rows are not
-    rows = rows[np.isin(h, ordered[1:][ordered[1:]==ordered[:-1]])]
-    if not len(rows): return rows
-    few = pl.DataFrame({c: x[rows] for c,x in log.items()})
-    return rows[(~few.select(pl.struct(pl.all()).is_first_distinct()).to_series()).to_numpy()]
-
 def _without_repeats(log, names, path, duplicates):
     "An ordered log without rows that repeat another, or a `ValueError`."
     rows = _repeats(log)
@@ -200,10 +184,8 @@ def _order_piece(frame, facts):
     del item # two copies are too many
     for c in ('user_id','rating','timestamp'):
         if c in frame.columns: out[c] = frame.drop_in_place(c).to_numpy(writable=True)
-    user,item = (out[c] for c in _IDS)
-    rising = ((user[1:]>user[:-1]) | ((user[1:]==user[:-1]) & (item[1:]>item[:-1]))).all()
     out = _sort_log(out)
-    if timed and facts['duplicates']!='keep' and not rising: # nothing that rises repeats itself
+    if timed and facts['duplicates']!='keep':
         out = _without_repeats(out, names, facts['source'], facts['duplicates'])
     if facts['unit']>1: out['timestamp'] //= facts['unit']
     return out,names
