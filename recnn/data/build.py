@@ -5,18 +5,18 @@
 # %% ../../nbs/data/05d_build.ipynb #1e962692
 from __future__ import annotations
 import hashlib, json, shutil
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import lru_cache, partial
 from pathlib import Path
 import numpy as np
 from .columns import _OPTIONAL, COLUMNS, _find_columns, _spelling, _unit
 from .formats import _count_lines, _kind, _lazy, _open_text
-from .log import Log, Rewards, _catalogue, _id_array, make_log
-from .logfile import _from_json, _to_json
-from .shards import (_HASH, Shards, _hash_ids, _map_parts, _mix, _part_path, _split_by_hash,
+from .log import Rewards, _catalogue, _id_array
+from .logfile import _from_json, _table_json, _to_json, _write_log
+from .shards import (_HASH, Shards, _hash_ids, _map_parts, _part_path, _split_by_hash,
                                _write_manifest)
-from .tables import _encode, _sort_log, read_items
-from ..io import _write_json
+from .tables import _encode, _repeats, _sort_log, read_items
+from ..io import _write_json, atomic_write
 
 # %% auto #0
 __all__ = ['build_shards']
@@ -111,7 +111,8 @@ def _sink(table, stage, n_parts):
     else: where = pl.PartitionByKey(stage, by='part', include_key=False) # polars 1
     shutil.rmtree(stage, ignore_errors=True)
     table = table.with_row_index('row').with_columns(part)
-    table.sink_parquet(where, mkdir=True, row_group_size=1<<15, compression='lz4')
+    with pl.Config(streaming_chunk_size=20_000): # blocks of all parts wait to be written
+        table.sink_parquet(where, mkdir=True, row_group_size=1<<15, compression='lz4')
 
 def _stage(path, columns, stage, n_parts):
     "Divide the rows of a file among Parquet files; facts of all rows, and the unit of dates or None."
@@ -134,22 +135,6 @@ def _staged(stage, part='*'):
     return sorted(Path(stage).glob(f'part={part}/*.parquet'))
 
 # %% ../../nbs/data/05d_build.ipynb #0b4c7547
-def _repeats(log):
-    "Rows of an ordered log that repeat an earlier one; those can only be of the same user and time."
-    import polars as pl
-    user,time = log['user_id'],log['timestamp']
-    same = np.r_[False, (user[1:]==user[:-1]) & (time[1:]==time[:-1])]
-    rows = np.flatnonzero(same|np.r_[same[1:], False])
-    h = np.zeros(len(rows), 'uint64')
-    for x in log.values():
-        x = x[rows]
-        h = _mix(h^(x.view('uint32') if x.dtype=='float32' else x.astype('uint64')))
-    ordered = np.sort(h) # few hashes are equal where the rows are not
-    rows = rows[np.isin(h, ordered[1:][ordered[1:]==ordered[:-1]])]
-    if not len(rows): return rows
-    few = pl.DataFrame({c: x[rows] for c,x in log.items()})
-    return rows[(~few.select(pl.struct(pl.all()).is_first_distinct()).to_series()).to_numpy()]
-
 def _without_repeats(log, names, path, duplicates):
     "An ordered log without rows that repeat another, or a `ValueError`."
     rows = _repeats(log)
@@ -159,52 +144,104 @@ def _without_repeats(log, names, path, duplicates):
     raise ValueError(f'{path}: user {user} and item {item} stand there twice with the same time; '
                      'pass duplicates="drop" or "keep"')
 
-# %% ../../nbs/data/05d_build.ipynb #55f7f1fe
-def _order_part(files, facts):
-    "Arrays of a part's rows by user and time, and the sorted text of ids that are text."
+# %% ../../nbs/data/05d_build.ipynb #689af2f5
+_ROWS = 1<<19 # rows of a part that are ordered at a time
+
+def _pieces(files, numbers, rows=_ROWS):
+    "Rows of a part's files, and an iterator over tables of the rows of some users each, the users ascending."
     import polars as pl
-    frame,names = pl.read_parquet(files),{}
-    if not frame['row'].is_sorted(): frame = frame.sort('row')
-    for c in _IDS:
-        x = frame[c].cast(pl.Int64 if facts[c] else pl.String)
-        if not facts[c]: x,names[c] = _encode(x)
-        frame = frame.with_columns(x.alias(c))
-    timed = 'timestamp' in frame.columns
+    table,kind = pl.scan_parquet(files),pl.Int64 if numbers else pl.String
+    if table.collect_schema()['user_id']!=kind: table = table.with_columns(pl.col('user_id').cast(kind))
+    users = table.group_by('user_id').len().sort('user_id').collect(engine='streaming')
+    ends,ids = users['len'].cum_sum().to_numpy(),users['user_id']
+    cuts = np.r_[np.unique(np.searchsorted(ends, np.arange(0, ends[-1], max(rows, ends[-1]//12)))), len(ids)]
+    def read(first, last):
+        few = pl.col('user_id').is_between(pl.lit(ids[first]), pl.lit(ids[last]))
+        piece = table.filter(few).collect(engine='streaming')
+        return piece if piece['row'].is_sorted() else piece.sort('row')
+    return int(ends[-1]),(read(a, b-1) for a,b in zip(cuts.tolist(), cuts[1:].tolist()))
+
+# %% ../../nbs/data/05d_build.ipynb #55f7f1fe
+def _index_items(x, facts):
+    "Index [R] int32 in the catalogue of each id of a column."
+    known = facts['known']
+    if known.dtype.kind=='U':
+        x,names = _encode(x)
+        return np.searchsorted(known, names).astype('int32')[x.to_numpy()]
+    x = x.to_numpy()
+    return np.searchsorted(known, x).astype('int32') if facts['place'] is None else facts['place'][x]
+
+def _order_piece(frame, facts):
+    "Arrays of some rows by user and time, items as indices, and the text of ids that are text."
+    import polars as pl
+    names,timed = dict(item_id=facts['known']),'timestamp' in frame.columns
     if not timed: frame = frame.with_columns(timestamp=pl.col('row').cast(pl.Int64))
-    out = {c: frame[c].to_numpy(writable=True) for c in COLUMNS if c in frame.columns}
-    del frame # two copies are too many
-    user,item = (out[c] for c in _IDS)
-    rising = ((user[1:]>user[:-1]) | ((user[1:]==user[:-1]) & (item[1:]>item[:-1]))).all()
+    if not facts['user_id']:
+        user,names['user_id'] = _encode(frame['user_id'])
+        frame = frame.with_columns(user_id=user)
+    item = frame.drop_in_place('item_id').cast(pl.Int64 if facts['item_id'] else pl.String)
+    out = dict(item_id=_index_items(item, facts))
+    del item # two copies are too many
+    for c in ('user_id','rating','timestamp'):
+        if c in frame.columns: out[c] = frame.drop_in_place(c).to_numpy(writable=True)
     out = _sort_log(out)
-    if timed and facts['duplicates']!='keep' and not rising: # nothing that rises repeats itself
+    if timed and facts['duplicates']!='keep':
         out = _without_repeats(out, names, facts['source'], facts['duplicates'])
     if facts['unit']>1: out['timestamp'] //= facts['unit']
     return out,names
 
 # %% ../../nbs/data/05d_build.ipynb #8aa8bece
 @lru_cache(maxsize=1)
-def _facts(file, stamp):
-    "Facts of all parts, and the item table."
-    import pandas as pd
-    facts = json.loads(file.read_text(encoding='utf-8'))
-    return facts,pd.DataFrame(facts['items'])
+def _facts(stage, stamp):
+    "Facts of all parts, the item table as bytes, its ids, and the place of each number among them or None."
+    facts = json.loads((stage/'facts.json').read_text(encoding='utf-8'))
+    items = np.frombuffer((stage/'items.json').read_bytes(), 'uint8')
+    known,place = _id_array(_from_json(items)['item_id']),None
+    if known.dtype.kind!='U' and known[0]>=0 and known[-1]<8*len(known)+(1<<20):
+        place = np.zeros(known[-1]+1, 'int32')
+        place[known] = np.arange(len(known))
+    return facts|dict(items=items, known=known, place=place)
+
+def _insert(x, n, at, values):
+    "Write values into an array of n, made where there is none, and widened where they need it."
+    kind = values.dtype if x is None else np.promote_types(x.dtype, values.dtype)
+    x = np.empty(n, kind) if x is None else x.astype(kind, copy=False)
+    x[at:at+len(values)] = values
+    return x
+
+# %% ../../nbs/data/05d_build.ipynb #cba2ed3f
+def _part_arrays(files, facts):
+    "Arrays of the ratings of a part, and of its users."
+    text,rewards = not facts['user_id'],Rewards(**facts['rewards'])
+    out = dict(item=np.zeros(0, 'int32'), reward=np.zeros(0, 'int8'), timestamp=np.zeros(0, 'int32'))
+    ids,sizes,at = [np.zeros(0, str if text else 'int64')],[np.zeros(0, 'int64')],0
+    n,tables = _pieces(files, not text) if files else (0,[]) # no user may fall to this part
+    if files: out = dict.fromkeys(out)
+    for frame in tables:
+        log,names = _order_piece(frame, facts)
+        del frame
+        user,time = log['user_id'],log['timestamp']
+        reward = rewards(log['rating']) if 'rating' in log else np.ones(len(user), 'int8')
+        time = time.astype('int32' if -2**31<=time.min() and time.max()<2**31 else 'int64')
+        for name,x in (('item',log['item_id']), ('reward',reward), ('timestamp',time)):
+            out[name] = _insert(out[name], n, at, x)
+        starts = np.flatnonzero(np.r_[True, user[1:]!=user[:-1]])
+        ids.append(names['user_id'][user[starts]] if text else user[starts])
+        sizes.append(np.diff(np.r_[starts, len(user)]))
+        at += len(user)
+    bounds = np.r_[0, np.concatenate(sizes).cumsum()].astype('int64')
+    return {name: x[:at] for name,x in out.items()}|dict(bounds=bounds),np.concatenate(ids)
 
 def _build_part(folder, i):
     "Write one part of a folder whose rows are staged, unless it is there."
     stage,path = Path(folder)/'staged',_part_path(folder, i)
     if path.exists(): return i # a scheduler asks again where it lost the answer
-    file,files = stage/'facts.json',_staged(stage, i)
-    facts,items = _facts(file, file.stat().st_mtime_ns)
-    rewards,(valid,test,seed) = Rewards(**facts['rewards']),facts['split']
-    if files:
-        ratings,names = _order_part(files, facts)
-        log = make_log(ratings, items, rewards, facts['source'], names)
-        log = replace(log, split=_split_by_hash(log.user_ids, valid, test, seed))
-    else: # no user falls to this part
-        none = [np.zeros(0, kind) for kind in ('int32','int8','int32','uint8')]
-        ids = np.zeros(0, 'int64' if facts['user_id'] else str)
-        log = Log(items, ids, np.zeros(1, 'int64'), *none, rewards, facts['source'])
-    log.write(path)
+    facts = _facts(stage, (stage/'facts.json').stat().st_mtime_ns)
+    arrays,ids = _part_arrays(_staged(stage, i), facts)
+    names = ids if facts['user_id'] else _to_json(ids.tolist())
+    arrays |= dict(split=_split_by_hash(ids, *facts['split']), user_id=names, items=facts['items'])
+    counts = dict(n_ratings=len(arrays['item']), n_users=len(ids), n_items=len(facts['known']))
+    _write_log(path, arrays, counts, Rewards(**facts['rewards']), facts['source'])
     return i
 
 # %% ../../nbs/data/05d_build.ipynb #6733aee3
@@ -231,11 +268,11 @@ def _prepare_parts(folder, source, items, split, plan, n_parts, columns, rewards
     ids = ids['item_id'].cast(pl.Int64 if found['item_id'] else pl.String).sort()
     ids = _id_array(ids.to_numpy() if found['item_id'] else ids.to_list())
     table,known,notes = _catalogue(items, ids)
-    table = {c: x.astype(object).where(x.notna(), None).tolist() for c,x in table.items()}
+    with atomic_write(stage/'items.json') as part: part.write_bytes(_table_json(table).tobytes())
     facts = dict(plan=plan, n_parts=n_parts, source=str(source), duplicates=duplicates, split=split)
     facts |= dict(unit=unit or _time_unit(found, source), user_id=found['user_id'],
                   item_id=known.dtype.kind!='U', rewards=asdict(_scale(found, source, rewards, low)),
-                  notes=notes, items=_from_json(_to_json(table)))
+                  notes=notes)
     _write_json(stage/'facts.json', facts, None)
     return facts
 

@@ -30,12 +30,15 @@ def _from_json(x):
     "What `_to_json` stored."
     return json.loads(np.asarray(x).tobytes())
 
+def _table_json(items):
+    "A table as JSON."
+    return _to_json({c: x.astype(object).where(x.notna(), None).tolist() for c,x in items.items()})
+
 def _arrays(log):
     "Arrays of a log's file, by name."
-    table = {c: x.astype(object).where(x.notna(), None).tolist() for c,x in log.items.items()}
     text = log.user_ids.dtype.kind=='U'
     x = {key: getattr(log, key) for key in ('item','reward','timestamp','bounds','split')}
-    x |= dict(user_id=_to_json(log.user_ids.tolist()) if text else log.user_ids, items=_to_json(table))
+    x |= dict(user_id=_to_json(log.user_ids.tolist()) if text else log.user_ids, items=_table_json(log.items))
     return {key: np.ascontiguousarray(v) for key,v in x.items()}
 
 # %% ../../nbs/data/03b_logfile.ipynb #f9a50642
@@ -58,21 +61,24 @@ def _set_attributes(f, attrs):
     "Store numbers, and text of fixed length."
     for k,v in attrs.items(): f.attrs.create(k, np.bytes_(v.encode()) if isinstance(v, str) else v)
 
+def _write_log(path, arrays, counts, rewards, source, compression=None):
+    "Write the arrays of a log's file, whole or not at all."
+    source = source.encode(errors='backslashreplace').decode().replace('\0', '') # as HDF5 can hold it
+    attrs = dict(format=_FORMAT, version=_VERSION, source=source, rewards=json.dumps(asdict(rewards)))
+    attrs |= counts
+    need = 0 if compression else sum(x.nbytes for x in arrays.values())
+    with _new_hdf5(path, need, **_ALIGNED) as f:
+        for key,x in arrays.items(): _put(f, key, x, compression)
+        _set_attributes(f, attrs|dict(sha256=_checksum(arrays, attrs)))
+
 @patch
 def write(self:Log,
     path:str|Path, # HDF5 file
     compression:str|None=None, # 'lzf' or 'gzip' for a smaller file that is slower to read; None: neither
 )->None:
     "Write a log to one file, whole or not at all."
-    arrays = _arrays(self)
     counts = dict(n_ratings=len(self), n_users=self.n_users, n_items=self.n_items)
-    rewards = json.dumps(asdict(self.rewards))
-    source = self.source.encode(errors='backslashreplace').decode().replace('\0', '') # as HDF5 can hold it
-    attrs = dict(format=_FORMAT, version=_VERSION, source=source, rewards=rewards, **counts)
-    need = 0 if compression else sum(x.nbytes for x in arrays.values())
-    with _new_hdf5(path, need, **_ALIGNED) as f:
-        for key,x in arrays.items(): _put(f, key, x, compression)
-        _set_attributes(f, attrs|dict(sha256=_checksum(arrays, attrs)))
+    _write_log(path, _arrays(self), counts, self.rewards, self.source, compression)
 
 # %% ../../nbs/data/03b_logfile.ipynb #7951c274
 _ROWS = 1<<18 # rows looked at or read at a time

@@ -99,6 +99,26 @@ def _sort_log(
     with ThreadPoolExecutor(os.cpu_count()) as pool: list(pool.map(sort, cuts[:-1], cuts[1:]))
     return log
 
+# %% ../../nbs/data/02_tables.ipynb #3f4a5ccf
+_FACTORS = 0x9e3779b97f4a7c15,0xbf58476d1ce4e5b9,0x94d049bb133111eb,0xd6e8feb86659fd93 # odd
+
+def _repeats(log):
+    "Rows of an ordered log that repeat an earlier one; those can only be of the same user and time."
+    import polars as pl
+    user,time,item = (log[c] for c in ('user_id','timestamp','item_id'))
+    same = (user[1:]==user[:-1]) & (time[1:]==time[:-1])
+    falls = np.flatnonzero(same & (item[1:]<=item[:-1])) # rows of a group that rise are no repeats
+    if not len(falls): return falls
+    group = np.r_[0, np.cumsum(~same, dtype='int32')]
+    rows = np.flatnonzero(np.isin(group, group[falls], kind='table'))
+    bits = lambda x: x.view('int32') if x.dtype=='float32' else x
+    h = sum(bits(x[rows]).astype('uint64')*np.uint64(f) for x,f in zip(log.values(), _FACTORS))
+    ordered = np.sort(h) # few hashes are equal where the rows are not
+    rows = rows[np.isin(h, ordered[1:][ordered[1:]==ordered[:-1]])]
+    if not len(rows): return rows
+    few = pl.DataFrame({c: x[rows] for c,x in log.items()})
+    return rows[(~few.select(pl.struct(pl.all()).is_first_distinct()).to_series()).to_numpy()]
+
 # %% ../../nbs/data/02_tables.ipynb #1cbac37e
 def _columns(text, found, column, kinds=None):
     "Columns of a text under our names, by an expression for each; a row with too many values is an error."
@@ -186,8 +206,8 @@ def _fast_arrays(source, columns):
 # %% ../../nbs/data/02_tables.ipynb #718d59af
 _NO_TIMES = 'there are no times; rows count in the order of the table'
 
-def _order_fast(out, source):
-    "Arrays in order with whole seconds, and what was inferred of times; None where these may be dates."
+def _order_fast(out, source, refuse):
+    "Arrays in order with whole seconds, and what was inferred of times; None for dates, or for repeats."
     time,n = out.get('timestamp'),len(out['user_id'])
     if time is None:
         out['timestamp'] = np.arange(n, dtype='int32' if n<2**31 else 'int64')
@@ -195,6 +215,7 @@ def _order_fast(out, source):
     if _spelling(time.min(), time.max()): return None
     name,unit = _unit(time, source)
     out = _sort_log(out)
+    if refuse and len(_repeats(out)): return None
     if unit==1: return out,[]
     out['timestamp'] //= unit
     return out,[f'times are taken as {name} since 1970']
@@ -208,13 +229,10 @@ def _read_fast(source, columns, low, duplicates, notes):
     log,names,found = table
     kinds = {c: pl.Float32 if c=='rating' else log[c].dtype for c in COLUMNS if c in log.columns}
     out = {c: log[c].cast(kind).to_numpy(writable=True) for c,kind in kinds.items()}
-    user,item = out['user_id'],out['item_id']
     if 'rating' in out and not (np.isfinite(out['rating']).all() and out['rating'].min()>=low): return None
-    if duplicates=='refuse' and 'timestamp' in out:
-        rising = (user[1:]>user[:-1]) | ((user[1:]==user[:-1]) & (item[1:]>item[:-1]))
-        if not rising.all() and log.is_duplicated().any(): return None
     del log,table # two copies are too many
-    ordered = _order_fast(out, source if isinstance(source, (str,Path)) else 'DataFrame')
+    name = source if isinstance(source, (str,Path)) else 'DataFrame'
+    ordered = _order_fast(out, name, duplicates=='refuse')
     if ordered is None: return None
     notes += [*found, *ordered[1]]
     return ordered[0],names
