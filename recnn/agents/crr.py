@@ -42,15 +42,15 @@ class CRR(BehaviourCloning):
         h,pi = self.critic_target(batch.items, batch.rewards),self.actor(batch.items, batch.rewards)
         pi = self.actor.logits(pi.flatten(0,1)).softmax(1)
         v = _policy_value(self.critic_target, h.flatten(0,1), pi).amin(0).view(batch.items.shape)
-        return self.q_chosen(h[:,:-1][batch.steps], batch),v
+        return self.q_chosen(batch.pick(h[:,:-1]), batch),v
 
     def targets(self, batch): # of V and of Q
         _,v = self.values(batch)
-        return v[:,:-1][batch.steps],self.look_ahead(batch, v[:,1:])
+        return batch.pick(v[:,:-1]),self.look_ahead(batch, v[:,1:])
 
     @torch.no_grad()
     def weights(self, batch): # [n], mean 1
         c,(q,v) = self.config,self.values(batch)
-        advantage = q-v[:,:-1][batch.steps]
+        advantage = q-batch.pick(v[:,:-1])
         w = (advantage>0).float() if c.mode=='binary' else (advantage/c.beta).exp().clamp(max=c.max_weight)
         return w/w.mean().clamp(min=1e-8)

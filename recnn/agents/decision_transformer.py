@@ -24,7 +24,7 @@ def _returns_to_go(
     gamma:float, # discount, in [0,1)
 )->torch.Tensor: # [B,n+1] before each reward, and after the last
     "Discounted sums of later rewards."
-    out = [torch.as_tensor(after, dtype=rewards.dtype, device=rewards.device).expand(len(rewards))]
+    out = [rewards.new_zeros(len(rewards))+after]
     for r in reversed(rewards.unbind(1)): out.append(r+gamma*out[-1])
     return torch.stack(out[::-1], 1)
 
@@ -58,7 +58,8 @@ class DecisionTransformer(BehaviourCloning):
 
     def proto(self, batch):
         g = _returns_to_go(batch.rewards[:,1:], 0., self.config.gamma)[:,:-1]
-        return self.actor(batch.items[:,:-1], self.read(batch.rewards[:,:-1], g), self.generator)[batch.steps]
+        proto = self.actor(batch.items[:,:-1], self.read(batch.rewards[:,:-1], g), self.generator)
+        return batch.pick(proto)
 
     @torch.no_grad()
     def act(self, state): # [B,D], asking for a return
@@ -78,7 +79,7 @@ def prepare(self:DecisionTransformer,
     "Take the catalogue, the reward scale and the quantiles of the returns of a data set."
     super(DecisionTransformer, self).prepare(dataset)
     pieces = islice(dataset.sequences(256, self.config.frame_size), 64)
-    g = [_returns_to_go(b.rewards[:,1:], 0., self.config.gamma)[:,:-1][b.steps] for b in pieces]
+    g = [b.pick(_returns_to_go(b.rewards[:,1:], 0., self.config.gamma)[:,:-1]) for b in pieces]
     g = torch.cat(g).sort()[0]
     self.actor.returns.copy_(g[torch.linspace(0, len(g)-1, 101).round().long()])
 

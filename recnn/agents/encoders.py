@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 import torch.nn.functional as F
+from ..data.loading import _holds_any, _may_ask
 from ..io import read_arrays, write_arrays
 
 # %% auto #0
@@ -36,7 +37,7 @@ def _padding(
     state:torch.Tensor, # [B,T,D+1]
 )->torch.Tensor|None: # [B,T] bool, True for padding; None where every state is full
     "Steps of zeros before the first item of each state."
-    if not torch.compiler.is_compiling() and not (state[:,0]==0).all(1).any(): return None
+    if not _holds_any((state[:,0]==0).all(1)): return None
     return (state==0).all(2).cumprod(1).bool()
 
 # %% ../../nbs/agents/20a_encoders.ipynb #6f562724
@@ -69,7 +70,8 @@ class _GRUEncoder(nn.Module):
         n = none.sum(1).clamp(max=last) # a state without items is one step of zeros
         step = (torch.arange(self.frame_size, device=state.device)+n[:,None]).clamp(max=last)
         items = state.gather(1, step[...,None].expand_as(state))
-        lengths = (self.frame_size-n).cpu()
+        if not _may_ask(n): return self.gru(items)[0][torch.arange(len(n), device=n.device),last-n]
+        lengths = self.frame_size-n
         packed = nn.utils.rnn.pack_padded_sequence(items, lengths, batch_first=True, enforce_sorted=False)
         return self.gru(packed)[1][0]
 

@@ -201,7 +201,7 @@ def proto(self:ItemAgent,
     batch:SequenceBatch, # pieces of histories
 )->torch.Tensor: # [n,D]
     "Proto-actions before the steps of a batch, with dropout."
-    return self.actor(batch.items[:,:-1], batch.rewards[:,:-1], self.generator)[batch.steps]
+    return batch.pick(self.actor(batch.items[:,:-1], batch.rewards[:,:-1], self.generator))
 
 @patch
 def behaviour_loss(self:ItemAgent,
@@ -240,7 +240,7 @@ def look_ahead(self:ItemAgent,
     c = self.config
     done = batch.ends & c.end_is_terminal
     g = _lambda_returns(batch.rewards[:,1:], value, done, c.gamma, c.lam)
-    return self.clip(g[batch.steps])
+    return self.clip(batch.pick(g))
 
 @patch
 def before_and_after(self:ItemAgent,
@@ -250,7 +250,7 @@ def before_and_after(self:ItemAgent,
 )->tuple: # features [n,H] of the states before the steps, and [B,L,H] of all states after an item
     "States of a batch as a critic sees them."
     x = critic(batch.items, batch.rewards, generator)
-    return x[:,:-1][batch.steps],x[:,1:]
+    return batch.pick(x[:,:-1]),x[:,1:]
 
 # %% ../../nbs/agents/27_item_agent.ipynb #9b06b302
 def _expectile_loss(

@@ -226,7 +226,8 @@ def cut(self:_Group, batch):
     if not hasattr(batch, 'steps'): steps = rows
     else: steps = [int(batch.steps[:i].sum()) for i in rows]
     if min(b-a for a,b in zip(steps, steps[1:]))<3: return batch,nullcontext()
-    part = type(batch)(*(x[rows[self.rank]:rows[self.rank+1]] for x in batch))
+    a,b = rows[self.rank:self.rank+2]
+    part = batch.rows(a, b) if hasattr(batch, 'steps') else type(batch)(*(x[a:b] for x in batch))
     return part,_Slice(rows, steps, self.rank, self.sum)
 
 # %% ../../nbs/agents/22a_processes.ipynb #731a26af

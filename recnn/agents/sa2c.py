@@ -44,7 +44,8 @@ class SQN(BehaviourCloning):
 
     def targets(self, batch): # [2,n] of V and of Q
         v = self.best(batch)
-        return v[:,:,:-1][:,batch.steps],torch.stack([self.look_ahead(batch, x) for x in v[:,:,1:]])
+        now = torch.stack([batch.pick(x) for x in v[:,:,:-1]])
+        return now,torch.stack([self.look_ahead(batch, x) for x in v[:,:,1:]])
 
     def update(self, batch): # one step down the sum of both losses
         c,batch = self.config,SequenceBatch.of(batch)

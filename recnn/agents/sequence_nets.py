@@ -11,13 +11,12 @@ from torch import nn
 import torch.nn.functional as F
 from .encoders import _draw_uniform, _dropout, _TransformerBlock
 from .nets import _use_encoder
+from ..data.loading import _holds_any
 
 # %% auto #0
 __all__ = []
 
 # %% ../../nbs/agents/20c_sequence_nets.ipynb #95ffdeb0
-def _branch(x): return torch.compiler.is_compiling() or x.any() # an exported graph has no branches
-
 def _alibi(
     none:torch.Tensor, # [B,L] bool, True for padding
     heads:int, # attention heads
@@ -27,7 +26,7 @@ def _alibi(
     distance = place[:,None]-place
     slope = 2.**(-8*torch.arange(1, heads+1, device=none.device)/heads)
     bias = (-distance*slope[:,None,None]).masked_fill(distance<0, -torch.inf)[None]
-    if not _branch(none): return bias
+    if not _holds_any(none): return bias
     return bias.masked_fill(none[:,None,None] & (distance!=0), -torch.inf)
 
 # %% ../../nbs/agents/20c_sequence_nets.ipynb #f14823ba
@@ -70,7 +69,7 @@ class _HistoryEncoder(nn.Module):
     def look_up(self, items): # [B,L] -> [B,L,D], zeros for padding
         x = F.embedding(items.clamp(min=0), self.items)
         none = items<0
-        return x.masked_fill(none[...,None], 0.) if _branch(none) else x
+        return x.masked_fill(none[...,None], 0.) if _holds_any(none) else x
 
     def forward(self, items, rewards, generator=None): # [B,L], [B,L] -> [B,L,H]
         x = self.look_up(items)*math.sqrt(self.items.shape[1])

@@ -54,7 +54,7 @@ class TopKReinforce(BehaviourCloning):
         self.behaviour_optimizer = self.adam(self.behaviour.parameters(), self.config.actor_lr)
 
     def log_prob(self, batch, actor, generator=None): # [n] of the items that were chosen
-        proto = actor(batch.items[:,:-1], batch.rewards[:,:-1], generator)[batch.steps]
+        proto = batch.pick(actor(batch.items[:,:-1], batch.rewards[:,:-1], generator))
         return -_CrossEntropy.apply(proto, actor.encoder.items, actor.bias, batch.item, 64)
 
     def update_behaviour(self, batch): # eq. 5, with weights of its own

@@ -69,6 +69,21 @@ def _copy_fast(
     _compiled()(*jobs[0])
     for job in waiting: job.result()
 
+# %% ../../nbs/data/05a_loading.ipynb #9d1e0a02
+def _may_ask(x):
+    "True where a branch may depend on a tensor: on the CPU, outside of a graph that is traced."
+    return x.device.type==_may_ask.device and not torch.compiler.is_compiling()
+_may_ask.device = 'cpu' # a test sets another device, so that the CPU takes the paths of a GPU
+
+def _holds_any(mask):
+    "True if a mask has a true value, and wherever that may not be asked."
+    return not _may_ask(mask) or bool(mask.any())
+
+def _send(x, device):
+    "An array or a tensor of the CPU on a device; the host does not wait for a GPU."
+    x = torch.as_tensor(x)
+    return x.pin_memory().to(device, non_blocking=True) if device.type=='cuda' else x.to(device)
+
 # %% ../../nbs/data/05a_loading.ipynb #a8c2d27b
 _GROUP = 16 # blocks whose windows are mixed
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from .loading import _generator
+from .loading import _generator, _holds_any, _send
 from .windows import Dataset
 from ..io import patch
 
@@ -22,24 +22,31 @@ class SequenceBatch(NamedTuple):
     rewards:torch.Tensor # [B,L+1] their rewards; 0 for padding
     last:torch.Tensor # [B] bool: the piece ends with the last rating of its user
     steps:torch.Tensor # [B,L] bool: the item that follows this position is a training example
+    at:torch.Tensor|None=None # [2,n] row and position of each step; None: to be found in `steps`
     def to(self, device, dtype=None): # dtype applies to the rewards alone
-        return SequenceBatch(*(x.to(device, dtype if x.is_floating_point() else None) for x in self))
+        batch = self if self.at is not None else self._replace(at=self.steps.nonzero().T)
+        return SequenceBatch(*(x.to(device, dtype if x.is_floating_point() else None) for x in batch))
+    def rows(self, a, b): return SequenceBatch(*(x[a:b] for x in self[:4])) # pieces a to b
+    def pick(self, x): # [B,L,...] -> [n,...] of the steps
+        return x[self.steps] if self.at is None else x[self.at[0],self.at[1]]
     @property
-    def item(self): return self.items[:,1:][self.steps] # [n] items that were chosen
+    def item(self): return self.pick(self.items[:,1:]) # [n] items that were chosen
     @property
-    def reward(self): return self.rewards[:,1:][self.steps] # [n] their rewards
+    def reward(self): return self.pick(self.rewards[:,1:]) # [n] their rewards
     @property
     def ends(self): # [B,L] bool: no step of the user follows
         return F.pad(self.last[:,None], (self.steps.shape[1]-1,0))
     @property
-    def done(self): return self.ends[self.steps] # [n] bool: the same of the steps
+    def done(self): return self.pick(self.ends) # [n] bool: the same of the steps
     @classmethod
     def of(cls, batch): # windows as pieces, with one step each
         if isinstance(batch, cls): return batch
         rewards = torch.cat([batch.state[...,-1], batch.reward[:,None]], 1)
-        steps = torch.zeros_like(batch.held, dtype=torch.bool)
-        steps[:,-1] = True
-        return cls(batch.items.long(), rewards, batch.done, steps)
+        place = torch.arange(batch.held.shape[1], device=rewards.device)
+        row = torch.arange(len(rewards), device=rewards.device)
+        steps = (place==len(place)-1).expand(len(row), -1)
+        at = torch.stack([row,torch.full_like(row, len(place)-1)])
+        return cls(batch.items.long(), rewards, batch.done, steps, at)
 
 # %% ../../nbs/data/05b_sequences.ipynb #455aaff0
 class _Pieces:
@@ -76,7 +83,7 @@ def _gather(
     start = end-length
     place = start[:,None]+torch.arange(length+1, device=end.device)
     none = place<begin[:,None]
-    if len(start)==0 or start.min()<0 or len(columns[0])<=length: # before the log begins
+    if len(columns[0])<=length or _holds_any(start<0): # before the log begins
         return [x[place.clamp(min=0)] for x in columns],none
     return [x.unfold(0, length+1, 1).index_select(0, start) for x in columns],none
 
@@ -86,7 +93,7 @@ def _shuffle_ties(
     generator:torch.Generator, # source of the permutations
 )->torch.Tensor: # [B,L+1] positions in each row
     "Random order of what has the same time."
-    drawn = torch.rand(time.shape, generator=generator).argsort(1).to(time.device)
+    drawn = _send(torch.rand(time.shape, generator=generator).argsort(1), time.device)
     return drawn.gather(1, time.gather(1, drawn).argsort(dim=1, stable=True))
 
 # %% ../../nbs/data/05b_sequences.ipynb #cf40a7b1
@@ -103,18 +110,26 @@ def _pieces(self:Dataset, length, seed, epoch, shuffle=True):
     return pieces,order
 
 @patch
+def _times(self:Dataset):
+    "Times [R] of the log on the device; all parts share them."
+    self._columns()
+    if len(self._shared)==2: 
+        self._shared.append(torch.from_numpy(np.asarray(self.log.timestamp)).to(self.device))
+    return self._shared[2]
+
+@patch
 def _sequence(self:Dataset, pieces, rows, length, generator=None):
     "Some pieces as a batch; ties are shuffled where there is a generator."
-    begin,end = (torch.from_numpy(x[rows]).to(self.device) for x in (pieces.begin, pieces.end))
-    columns = self._columns()
-    if generator is not None:
-        columns = [*columns, torch.from_numpy(np.asarray(self.log.timestamp)).to(self.device)]
+    begin,end,last = (x[rows] for x in (pieces.begin, pieces.end, pieces.last))
+    at = np.stack(np.nonzero(np.arange(length)>=(length-end+begin)[:,None]))
+    begin,end,last,at = (_send(x, self.device) for x in (begin, end, last, at))
+    columns = self._columns() if generator is None else [*self._columns(), self._times()]
     (items,rewards,*time),none = _gather(columns, begin, end, length)
     items,rewards = items.long().masked_fill(none, -1),rewards.float().masked_fill(none, 0)
     if time:
         order = _shuffle_ties(time[0].masked_fill(none, torch.iinfo(time[0].dtype).min), generator)
         items,rewards = items.gather(1, order),rewards.gather(1, order)
-    return SequenceBatch(items, rewards, torch.from_numpy(pieces.last[rows]).to(self.device), ~none[:,:-1])
+    return SequenceBatch(items, rewards, last, ~none[:,:-1], at)
 
 # %% ../../nbs/data/05b_sequences.ipynb #1c22030f
 @patch

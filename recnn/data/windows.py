@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import Dataset as _TorchDataset, get_worker_info
 from ..io import _hash_arrays, patch
 from ..vectors import ItemVectors
-from .loading import _GROUP, _BlockOrder, _BufferPool, _compiled, _copy_fast, _generator
+from .loading import _GROUP, _BlockOrder, _BufferPool, _compiled, _copy_fast, _generator, _holds_any
 from .log import Log
 from . import logfile # noqa: F401 (`Log.open`)
 
@@ -77,7 +77,7 @@ def make_state(
     "Look up the vectors of a state's items."
     items,none = items.long().to(matrix.device),(items<0).to(matrix.device)
     x = torch.cat([matrix[items.clamp(min=0)], rewards.to(matrix)[...,None]], 2)
-    return x.masked_fill(none[...,None], 0.) if torch.compiler.is_compiling() or none.any() else x
+    return x.masked_fill(none[...,None], 0.) if _holds_any(none) else x
 
 # %% ../../nbs/data/05_windows.ipynb #75e3acfc
 _RELEASE = 1<<17 # windows after which a pass in order gives pages back
@@ -135,7 +135,7 @@ class Dataset(_TorchDataset):
     def __len__(self): return len(self._windows)
     def __getstate__(self): # another process opens the file itself
         log = None if self.path else self._log
-        return self.__dict__|dict(_log=log, _shared=[], _starts=None, _pool=_BufferPool())
+        return self.__dict__|dict(_log=log, _shared=[], _starts=None, _ends=None, _pool=_BufferPool())
 
 # %% ../../nbs/data/05_windows.ipynb #9b9b7499
 @patch
@@ -152,7 +152,7 @@ def _use(self:Dataset, selected):
     "Take the windows of some users."
     self._selected = selected
     self._windows = _Windows(self.log.bounds, selected, self.frame_size, self.pad)
-    self._pool,self._starts = _BufferPool(),None
+    self._pool,self._starts,self._ends = _BufferPool(),None,None
 
 @patch
 def _some(self:Dataset):
@@ -183,7 +183,7 @@ def _columns(self:Dataset):
     "Items [R] and rewards [R] of the log on the device; all parts share them."
     if not self._shared:
         self._shared += [torch.from_numpy(x).to(self.device) for x in (self.log.item, self.log.reward)]
-    return self._shared
+    return self._shared[:2]
 
 @patch
 def _all_starts(self:Dataset):
@@ -199,7 +199,7 @@ def _all_starts(self:Dataset):
 @patch
 def _locate(self:Dataset, rows):
     "First row [B] and last flag [B] of some windows."
-    if self.in_memory:
+    if self.in_memory or self.device.type!='cpu':
         if self._starts is None: self._starts = self._all_starts()
         return _take(self._starts[0], rows),_take(self._starts[1], rows).clone()
     if isinstance(rows, slice): start,_,done = self._windows.run(rows.start, max(rows.stop, rows.start))
@@ -212,10 +212,12 @@ def _values(self:Dataset, rows, start):
     columns,width = self._columns(),self.frame_size+1
     if len(start)==0: return [x.new_empty(0, width) for x in columns] # the log may be shorter than a window
     if not self.pad: return [x.unfold(0, width, 1).index_select(0, start) for x in columns]
-    rows = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else np.asarray(rows.cpu())
-    begin = self._windows.begin[np.searchsorted(self._windows.ends, rows, 'right')]
-    place = start[:,None].long()+torch.arange(width, device=self.device)
-    none = place<torch.from_numpy(begin).to(self.device)[:,None]
+    device,w = self.device,self._windows
+    rows = torch.arange(rows.start, rows.stop, device=device) if isinstance(rows, slice) else rows.to(device)
+    if self._ends is None: self._ends = [torch.from_numpy(x).to(device) for x in (w.ends, w.begin)]
+    begin = self._ends[1][torch.searchsorted(self._ends[0], rows.long(), right=True)]
+    place = start[:,None].long()+torch.arange(width, device=device)
+    none = place<begin[:,None]
     place = place.clamp(min=0)
     return columns[0][place].masked_fill(none, -1),columns[1][place].masked_fill(none, 0)
 
