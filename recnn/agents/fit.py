@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from .nets import soft_update
 from .processes import _agree, _Group, _is_first
-from ..data.returns import complete_returns
+from ..data import returns # noqa: F401 (`Dataset._valued`)
 from ..data.windows import Batch, Dataset
 from ..io import _handling, _hash_arrays, atomic_write, progress, read_arrays, write_arrays
 
@@ -223,16 +223,13 @@ def _pretrain_critic(
 )->dict: # log of the last step
     "Regress the critic on the Monte-Carlo returns of a log."
     row,c = {},agent.config
-    _,reward,done = dataset.outcomes()
-    returns = complete_returns(reward, done, c.gamma, 'terminal' if c.end_is_terminal else 'continue')[0]
-    returns = torch.tensor(returns, dtype=torch.float32)
-    generator = torch.Generator().manual_seed(seed)
-    for i in range(n_updates):
-        drawn = torch.randint(len(dataset), (c.batch_size,), generator=generator)
-        batch = dataset.windows(drawn).to(agent.device, torch.float32)
-        row = agent.pretrain_step(batch, returns[drawn].to(agent.device))
+    end = 'terminal' if c.end_is_terminal else 'continue'
+    valued = dataset._valued(n_updates, c.batch_size, c.gamma, end, seed)
+    for i,(batch,target,rows) in enumerate(valued):
+        batch = batch.to(agent.device, torch.float32)
+        row = agent.pretrain_step(batch, target.to(agent.device))
         if i%50==49 or i==n_updates-1 or agent.device.type=='cpu':
-            cause = partial(_find_cause, dataset, batch, lambda: drawn)
+            cause = partial(_find_cause, dataset, batch, lambda: rows)
             row = _check_losses(row, f'step {i+1} of the pretraining', cause)
     for name in agent.networks:
         if name.endswith('_target'):
