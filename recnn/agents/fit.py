@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from .nets import soft_update
-from .processes import _agree, _Group, _is_first
-from ..data import returns # noqa: F401 (`Dataset._valued`)
+from .processes import _agree, _Group, _is_first, _world
+from ..data import part_windows # noqa: F401 (`Dataset` of parts, `Dataset._valued`)
 from ..data.windows import Batch, Dataset
 from ..io import _handling, _hash_arrays, atomic_write, progress, read_arrays, write_arrays
 
@@ -261,6 +261,7 @@ def _describe_run(agent, dataset, n_updates, seed, precision):
 def _begin_run(run, dataset):
     "Prepare the agent of a run for a data set, and put it where a checkpoint left it."
     agent = run.agent
+    dataset._share_facts(*_world())
     agent.prepare(dataset)
     if run.checkpoint and Path(run.checkpoint).is_file():
         run.log,memory = _load_checkpoint(agent, run.checkpoint, run.about)
@@ -330,11 +331,12 @@ def fit(
     best,clock = _Best(stop_on, patience),_Clock(save_every)
     run = _Run(agent, about, best, checkpoint, (_board(tensorboard), callback))
     _begin_run(run, dataset)
-    with _hold_interrupt() as noted, _Group(agent, noted) as group, _bar(agent, desc, n_updates) as bar:
-        for batch in _remaining(agent, dataset, n_updates, seed, best):
+    with (_hold_interrupt() as noted, _Group(agent, noted, dataset) as group,
+          _bar(agent, desc, n_updates) as bar):
+        for batch in _remaining(agent, group.data, n_updates, seed, best):
             row,n = group.update(batch, precision),agent.n_updates
             due,asked = (n%_every(x, n_updates)==0 or n==n_updates for x in (log_every, evaluate_every))
-            row = _checked(agent, dataset, batch, row, seed, due)
+            row = _checked(agent, group.data, batch, row, seed, due)
             bar.update()
             if due: run.add(row, bar)
             if evaluate and asked: best.look(agent, run.add(group.same(evaluate(agent))))

@@ -8,13 +8,13 @@ import json
 from bisect import bisect_right
 from copy import copy
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
 from itertools import islice
 import numpy as np
 import torch
 from . import returns # noqa: F401 (`Dataset._returns`)
 from .loading import _BufferPool, _generator, _Windows
-from .sequences import SequenceBatch, _cut
+from .sequences import SequenceBatch, _cut, _Facts
 from .shards import Shards, _map_parts
 from .windows import Batch, Dataset
 from ..io import _hash_arrays, patch
@@ -41,8 +41,10 @@ class _Plan:
     def before(self, i, s): # rows of stream s before batch i
         whole = self.n*self.streams
         return (self.ends[s][-1]*i*self.streams+s*self.n)//whole
-    def size(self, i, streams=None): # rows of batch i, from some streams
-        streams = range(self.streams) if streams is None else streams
+    def split(self, n): # streams of each of n processes; None where they are too few
+        ends = [self.streams*r//n for r in range(n+1)]
+        return [range(*x) for x in zip(ends, ends[1:])] if self.streams>=n else None
+    def size(self, i, streams): # rows of batch i, from some streams
         return sum(self.before(i+1, s)-self.before(i, s) for s in streams)
     def rows(self, i, s): # parts of stream s in batch i, and a slice of each
         a,b = self.before(i, s),self.before(i+1, s)
@@ -56,6 +58,7 @@ class _Plan:
 class _PartsDataset(Dataset):
     "Windows of a log in parts."
     splits = () # parts of the users that were asked for
+    rank,rank_rows = (0,1),None # of this process and their number; bounds of the ranks' rows in a batch
     @property
     def name(self): return str(self.shards.folder)
     @property
@@ -106,21 +109,18 @@ def _part(self:_PartsDataset, i):
     return one
 
 @patch
-def _survey(self:_PartsDataset, facts=False):
-    "Histories' lengths of each part, with the number of users of each length; facts of all parts as well."
-    if self._counted is None or facts and self._sums is None:
-        def read(i):
-            one = self._part(i)
-            return np.unique(one._lengths(), return_counts=True),one._facts() if facts else None
-        self._counted = []
-        for lengths,sums in _map_parts(read, range(len(self.shards.parts))):
-            self._counted.append(lengths)
-            if facts: self._sums = sums if self._sums is None else self._sums._merge(sums)
+def _survey(self:_PartsDataset):
+    "Lengths of the histories of each part, and the number of users of each length."
+    if self._counted is None:
+        read = lambda i: np.unique(self.shards._histories(i, self.splits), return_counts=True)
+        self._counted = list(_map_parts(read, range(len(self.shards.parts))))
     return self._counted
 
 @patch
-def _facts(self:_PartsDataset):
-    self._survey(True)
+def _facts(self:_PartsDataset, parts=None):
+    "Facts of all parts, or of some."
+    if parts is not None: return reduce(_Facts._merge, _map_parts(lambda i: self._part(i)._facts(), parts))
+    if self._sums is None: self._sums = self._facts(range(len(self.shards.parts)))
     return self._sums
 
 @patch
@@ -137,14 +137,18 @@ def _counts(self:_PartsDataset):
 def _walk(self:_PartsDataset, plan, first, read):
     "Yield number, rows and pieces of each batch: stream, and what `read(part)` makes of a slice of the part."
     held = {} # stream -> part, and the function that `read` returned
+    streams,size = plan.split(self.rank[1]),self.rank[1]
+    mine = streams[self.rank[0]] if streams else range(plan.streams)
     def pieces(i):
-        for s in range(plan.streams):
+        for s in mine:
             for part,rows in plan.rows(i, s):
                 if held.get(s, (None,))[0]!=part:
                     held.pop(s, None) # before the next part is read
                     held[s] = part,read(part)
                 yield s,held[s][1](rows)
-    for i in range(first, plan.n): yield i,plan.size(i),pieces(i)
+    for i in range(first, plan.n):
+        if streams and size>1: self.rank_rows = np.cumsum([0, *(plan.size(i, s) for s in streams)]).tolist()
+        yield i,plan.size(i, mine),pieces(i)
 
 @patch
 def _plans(self:_PartsDataset, counts, batch_size, shuffle, seed, start, epochs):
@@ -233,10 +237,36 @@ def sequences(self:_PartsDataset, batch_size=16, length=50, shuffle=True, ties=F
             made = [one._sequence(cut, rows, length, source[s]) for s,(one,cut,rows) in pieces]
             yield SequenceBatch(*map(torch.cat, zip(*made)))
 
+# %% ../../nbs/data/05e_part_windows.ipynb #6ef4e14f
+Dataset.rank_rows = None # a batch has all rows
+
+@patch
+def _of_rank(self:Dataset, rank, size): return self
+
+@patch
+def _of_rank(self:_PartsDataset, rank, size):
+    "The rows of one of several processes."
+    view = copy(self)
+    view.rank,view.rank_rows = (rank,size),None
+    return view
+
+@patch
+def _share_facts(self:Dataset, rank, size): pass
+
+@patch
+def _share_facts(self:_PartsDataset, rank, size):
+    "Find the facts of all parts together with other processes."
+    n = len(self.shards.parts)
+    if self._sums is not None or not 1<size<=n: return
+    own,sums = self._facts(range(rank, n, size)),[None]*size
+    torch.distributed.all_gather_object(sums, own)
+    self._sums = reduce(_Facts._merge, sums)
+
 # %% ../../nbs/data/05e_part_windows.ipynb #dc3ac931
 @patch
 def _valued(self:_PartsDataset, n, batch_size, gamma, end, seed):
-    "As in `Dataset`."
+    "As in `Dataset`; the same in all processes."
+    self = self._of_rank(0, 1)
     begin = np.cumsum(self._counts())-self._counts()
     for size,pieces in islice(self._window_pieces(batch_size, True, seed, 0, None, 0, 1), n):
         values,places = [],[]

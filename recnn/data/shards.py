@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 import numpy as np
 from . import logfile # noqa: F401 (`Log.open`)
-from .log import Log, Rewards, _id_array
+from .log import Log, Rewards, _SPLITS, _id_array
 from ..io import _write_json, patch, progress
 
 # %% auto #0
@@ -168,3 +168,23 @@ def _log_again(self:Shards, i, first:Log):
         x = {name: f[name][:] for name in ('bounds','item','reward','split')}
         x['timestamp'] = logfile._array(f['timestamp'], not _is_url(self.folder))
     return replace(first, user_ids=np.arange(len(x['split'])), **x)
+
+# %% ../../nbs/data/05c_shards.ipynb #26f73b12
+@contextmanager
+def _opened(folder, name):
+    "Yield an open HDF5 file of a folder; of one behind a URL the blocks that are read are fetched."
+    import h5py
+    if not _is_url(folder):
+        with h5py.File(Path(folder)/name) as f: yield f
+        return
+    import fsspec
+    with fsspec.open(f'{folder}/{name}', 'rb') as file, h5py.File(file) as f: yield f
+
+@patch
+def _histories(self:Shards, i, splits=()):
+    "Ratings of each user of a part; `splits`: 'train', 'valid' or 'test', of those users alone."
+    with _opened(self.folder, Path(self.parts[i][0]).name) as f:
+        self._check(i, f.attrs['sha256'].decode(), f.attrs['n_items'])
+        n,split = np.diff(f['bounds'][:]),f['split'][:]
+    if (n<0).any(): self.log(i) # which says that the content is not what was written
+    return n[np.all([split==_SPLITS.index(name) for name in splits], axis=0)] if splits else n
