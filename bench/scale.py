@@ -66,21 +66,17 @@ def walk(out):
     "A shuffled pass over a file or a folder; the number of windows."
     import torch
     from recnn.data.log import Log
+    from recnn.data.part_windows import Dataset
     from recnn.data.shards import Shards
-    from recnn.data.windows import Dataset
     from recnn.vectors import ItemVectors
     torch.set_num_threads(1)
-    shards = Shards(out) if Path(out).is_dir() else None
-    log = shards.log(0) if shards else Log.open(out, mapped=True, verify=False)
+    log = Shards(out).log(0) if Path(out).is_dir() else Log.open(out, mapped=True, verify=False)
     matrix = torch.randn(log.n_items, DIM, generator=torch.Generator().manual_seed(0))
     vectors = ItemVectors(log.item_ids, matrix, log.titles)
     del log
-    def batches():
-        if shards: return shards.batches(vectors, BATCH, users=None)
-        return Dataset(out, vectors).batches(BATCH)
-    next(iter(batches()))  # compiles
+    next(Dataset(out, vectors).batches(BATCH))  # compiles
     start, n = time.process_time(), 0
-    for b in batches(): n += len(b.done)
+    for b in Dataset(out, vectors).batches(BATCH): n += len(b.done)
     return dict(windows=n, walk_cpu_s=time.process_time() - start)
 
 

@@ -14,7 +14,8 @@ _MODULES = { # module -> names of the front door
     'agents.sa2c': 'SA2C', 'agents.decision_transformer': 'DecisionTransformer',
     'evaluation.queries': 'Queries', 'evaluation.ranking': 'rank_table', 'evaluation.judges': 'Judges'}
 _HOME = {name: module for module,names in _MODULES.items() for name in names.split()}
-_METHODS = {'data.log': 'data.logfile', 'app.recommender': 'app.batch'} # modules that add methods
+_METHODS = { # modules that add methods
+    'data.log': 'data.logfile', 'data.windows': 'data.part_windows', 'app.recommender': 'app.batch'}
 __all__ = list(_HOME)
 
 

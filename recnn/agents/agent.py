@@ -14,7 +14,7 @@ from .encoders import make_encoder
 from .fit import fit
 from .model import Model
 from .nets import Actor, Critic, _check_arrays, _ItemTable, soft_update, step
-from ..data import sequences # noqa: F401 (`Dataset._ratings`)
+from ..data import part_windows # noqa: F401 (`Dataset` of parts, `Dataset._facts`)
 from ..data.log import Rewards
 from ..data.windows import Batch, make_batch, make_state
 from ..io import patch, read_arrays, write_arrays
@@ -60,9 +60,8 @@ class Agent(Model, abstract=True):
 
 # %% ../../nbs/agents/21_agent.ipynb #1ffff2bb
 @patch
-def _use_unit(self:Agent, dataset):
-    "Measure the scale of a data set's vectors; an agent that has learnt keeps its own."
-    rated = np.flatnonzero(np.bincount(dataset._ratings()[0]))
+def _use_unit(self:Agent, dataset, rated):
+    "Measure the scale of the vectors of rated items; an agent that has learnt keeps its own."
     unit = dataset.vectors._scale(rated)
     if not unit:
         raise ValueError(f'{dataset.name}: the vectors of the {len(rated)} rated items are equal; '
@@ -94,9 +93,9 @@ def prepare(self:Agent,
 )->None:
     "Take the catalogue, the scale of its vectors and the reward scale of a data set."
     dataset._some()
-    item = torch.from_numpy(dataset.outcomes()[0]).long()
-    self.use_items(dataset.matrix, torch.bincount(item, minlength=dataset.n_items))
-    self._use_unit(dataset)
+    facts = dataset._facts()
+    self.use_items(dataset.matrix, torch.from_numpy(facts.chosen))
+    self._use_unit(dataset, np.flatnonzero(facts.count))
     self.rewards = dataset.rewards
 
 @patch

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from .nets import soft_update
-from .processes import _agree, _Group, _is_first
-from ..data.returns import complete_returns
+from .processes import _agree, _Group, _is_first, _world
+from ..data import part_windows # noqa: F401 (`Dataset` of parts, `Dataset._valued`)
 from ..data.windows import Batch, Dataset
 from ..io import _handling, _hash_arrays, atomic_write, progress, read_arrays, write_arrays
 
@@ -223,16 +223,13 @@ def _pretrain_critic(
 )->dict: # log of the last step
     "Regress the critic on the Monte-Carlo returns of a log."
     row,c = {},agent.config
-    _,reward,done = dataset.outcomes()
-    returns = complete_returns(reward, done, c.gamma, 'terminal' if c.end_is_terminal else 'continue')[0]
-    returns = torch.tensor(returns, dtype=torch.float32)
-    generator = torch.Generator().manual_seed(seed)
-    for i in range(n_updates):
-        drawn = torch.randint(len(dataset), (c.batch_size,), generator=generator)
-        batch = dataset.windows(drawn).to(agent.device, torch.float32)
-        row = agent.pretrain_step(batch, returns[drawn].to(agent.device))
+    end = 'terminal' if c.end_is_terminal else 'continue'
+    valued = dataset._valued(n_updates, c.batch_size, c.gamma, end, seed)
+    for i,(batch,target,rows) in enumerate(valued):
+        batch = batch.to(agent.device, torch.float32)
+        row = agent.pretrain_step(batch, target.to(agent.device))
         if i%50==49 or i==n_updates-1 or agent.device.type=='cpu':
-            cause = partial(_find_cause, dataset, batch, lambda: drawn)
+            cause = partial(_find_cause, dataset, batch, lambda: rows)
             row = _check_losses(row, f'step {i+1} of the pretraining', cause)
     for name in agent.networks:
         if name.endswith('_target'):
@@ -264,6 +261,7 @@ def _describe_run(agent, dataset, n_updates, seed, precision):
 def _begin_run(run, dataset):
     "Prepare the agent of a run for a data set, and put it where a checkpoint left it."
     agent = run.agent
+    dataset._share_facts(*_world())
     agent.prepare(dataset)
     if run.checkpoint and Path(run.checkpoint).is_file():
         run.log,memory = _load_checkpoint(agent, run.checkpoint, run.about)
@@ -333,11 +331,12 @@ def fit(
     best,clock = _Best(stop_on, patience),_Clock(save_every)
     run = _Run(agent, about, best, checkpoint, (_board(tensorboard), callback))
     _begin_run(run, dataset)
-    with _hold_interrupt() as noted, _Group(agent, noted) as group, _bar(agent, desc, n_updates) as bar:
-        for batch in _remaining(agent, dataset, n_updates, seed, best):
+    with (_hold_interrupt() as noted, _Group(agent, noted, dataset) as group,
+          _bar(agent, desc, n_updates) as bar):
+        for batch in _remaining(agent, group.data, n_updates, seed, best):
             row,n = group.update(batch, precision),agent.n_updates
             due,asked = (n%_every(x, n_updates)==0 or n==n_updates for x in (log_every, evaluate_every))
-            row = _checked(agent, dataset, batch, row, seed, due)
+            row = _checked(agent, group.data, batch, row, seed, due)
             bar.update()
             if due: run.add(row, bar)
             if evaluate and asked: best.look(agent, run.add(group.same(evaluate(agent))))

@@ -7,7 +7,6 @@ from __future__ import annotations
 import math
 from copy import deepcopy
 from typing import NamedTuple
-import numpy as np
 import torch
 from .agent import Agent
 from .config import ItemConfig
@@ -77,13 +76,12 @@ def prepare(self:ItemAgent,
     if dataset.vectors.dim!=self.config.embed_dim and self.config.vectors!='learned':
         raise ValueError(f'the agent reads vectors of dimension {self.config.embed_dim}, these have '
                          f'{dataset.vectors.dim}')
-    dataset._pieces(self.config.frame_size, 0, 0) # an error where there is no sequence
-    n_items,matrix = dataset.n_items,dataset.matrix.float()
-    if self.config.vectors=='learned': matrix = torch.zeros(n_items, self.config.embed_dim)
-    item,reward = dataset._ratings()
-    counts,center = np.bincount(item, minlength=n_items),float(reward.mean(dtype='float64'))
-    above = np.bincount(item, reward-center, n_items)/(counts+self.n_prior)
-    scale = center,max(float(reward.std(dtype='float64')), 1e-6)
+    dataset._count_pieces(self.config.frame_size, 0, 0) # an error where there is no sequence
+    facts,matrix = dataset._facts(),dataset.matrix.float()
+    if self.config.vectors=='learned': matrix = torch.zeros(len(matrix), self.config.embed_dim)
+    counts,center = facts.count,float(facts.mean)
+    above = (facts.total-center*counts)/(counts+self.n_prior)
+    scale = center,max(math.sqrt(facts.variance), 1e-6)
     self.use_items(matrix, torch.from_numpy(counts), torch.from_numpy(above).float(), scale)
     self.rewards = dataset.rewards
     self.critic_every = 2 if _is_large(dataset) and not self.needs_critic else 1
@@ -97,7 +95,7 @@ def batches(self:ItemAgent, dataset, seed, start):
 @patch
 def _size(self:ItemAgent, dataset): return self.config.batch_size or (16 if _is_large(dataset) else 8)
 
-def _is_large(dataset): return len(dataset.log)>250_000
+def _is_large(dataset): return dataset._n_ratings>250_000
 
 @patch
 def _default_updates(self:ItemAgent, dataset):

@@ -135,9 +135,11 @@ class _Group:
     def __init__(self,
         agent, # `Agent` in training
         noted:list, # filled by the first Ctrl-C or SIGTERM
+        dataset=None, # `Dataset` to learn from
     ):
         self.agent,self.noted = agent,noted
         self.rank,self.size = _world()
+        self.data = dataset._of_rank(self.rank, self.size) if self.size>1 else dataset
         self.hooks,self.seen,self.alone,self.unproved,self.flag = [],[],False,2,None
 
     def __enter__(self):
@@ -212,23 +214,43 @@ def update(self:_Group, batch, precision='float32'):
     agent = self.agent
     with torch.autocast(agent.device.type, torch.bfloat16, enabled=precision=='bfloat16'):
         if self.size==1: return agent.update(batch.to(agent.device, torch.float32))
-        expected = self.expect(batch) if self.unproved else []
-        part,mode = self.cut(batch)
+        rows = self.data.rank_rows # None where the batch has the rows of all ranks
+        expected = self.expect(batch if rows is None else self.gather(batch)) if self.unproved else []
+        part,mode = self.cut(batch, rows)
         with mode: row = agent.update(part.to(agent.device, torch.float32))
     if self.unproved: self.prove(expected, .1 if precision=='bfloat16' else 1e-3)
     if agent.n_updates%_EVERY==0: self.compare('train it with one process')
     return row
 
+# %% ../../nbs/agents/22a_processes.ipynb #55b55bff
 @patch
-def cut(self:_Group, batch):
+def gather(self:_Group, batch):
+    "The whole batch, of which each process has some rows."
+    fields = batch[:4] if hasattr(batch, 'steps') else batch # the places of the steps are found anew
+    parts = [None]*self.size
+    self.guard(torch.distributed.all_gather_object, parts, [x.cpu().clone() for x in fields])
+    return type(batch)(*(torch.cat(x).to(y.device) for x,y in zip(zip(*parts), fields)))
+
+@patch
+def count_steps(self:_Group, batch, rows, own):
+    "Bounds [W+1] of the ranks' steps; `own`: the batch has the rows of this rank alone."
+    if not hasattr(batch, 'steps'): return rows
+    if not own: return [int(batch.steps[:i].sum()) for i in rows]
+    n = torch.zeros(self.size+1, dtype=torch.int64, device=self.agent.device)
+    n[self.rank+1] = batch.steps.sum()
+    return self.sum(n).cumsum(0).tolist()
+
+@patch
+def cut(self:_Group, batch, own=None):
     "The rows of this process, and the mode in which an update of them is one of the whole batch."
-    rows = _bounds(len(batch[0]), self.size)
-    if not hasattr(batch, 'steps'): steps = rows
-    else: steps = [int(batch.steps[:i].sum()) for i in rows]
-    if min(b-a for a,b in zip(steps, steps[1:]))<3: return batch,nullcontext()
-    a,b = rows[self.rank:self.rank+2]
-    part = batch.rows(a, b) if hasattr(batch, 'steps') else type(batch)(*(x[a:b] for x in batch))
-    return part,_Slice(rows, steps, self.rank, self.sum)
+    rows = own or _bounds(len(batch[0]), self.size)
+    steps = self.count_steps(batch, rows, own is not None)
+    if min(b-a for a,b in zip(steps, steps[1:]))<3:
+        return batch if own is None else self.gather(batch),nullcontext()
+    if own is None:
+        a,b = rows[self.rank:self.rank+2]
+        batch = batch.rows(a, b) if hasattr(batch, 'steps') else type(batch)(*(x[a:b] for x in batch))
+    return batch,_Slice(rows, steps, self.rank, self.sum)
 
 # %% ../../nbs/agents/22a_processes.ipynb #731a26af
 @patch

@@ -5,6 +5,9 @@
 # %% ../../nbs/data/06_returns.ipynb #3e07a0b3
 from __future__ import annotations
 import numpy as np
+import torch
+from .windows import Dataset
+from ..io import patch
 
 # %% auto #0
 __all__ = ['discounted_returns', 'complete_returns']
@@ -50,6 +53,21 @@ def complete_returns(
         mean = np.bincount(user, reward)/np.bincount(user)
         returns = returns+missing*mean[user]/(1-gamma)
     return returns, missing<=tail if end=='drop' else np.ones(len(returns), bool)
+
+# %% ../../nbs/data/06_returns.ipynb #8fee1670
+@patch
+def _returns(self:Dataset, gamma, end):
+    "Returns [N] of all windows."
+    _,reward,done = self.outcomes()
+    return torch.from_numpy(complete_returns(reward, done, gamma, end)[0]).float()
+
+@patch
+def _valued(self:Dataset, n, batch_size, gamma, end, seed):
+    "Yield `n` random batches, the returns [B] of their windows, and their positions [B]."
+    returns,generator = self._returns(gamma, end),torch.Generator().manual_seed(seed)
+    for _ in range(n):
+        rows = torch.randint(len(self), (batch_size,), generator=generator)
+        yield self.windows(rows),returns[rows],rows
 
 # %% ../../nbs/data/06_returns.ipynb #9ca196b0
 def _value_bounds(

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from .loading import _generator, _holds_any, _send
 from .windows import Dataset
-from ..io import patch
+from ..io import _hash_arrays, patch
 
 # %% auto #0
 __all__ = ['SequenceBatch']
@@ -39,6 +39,11 @@ class SequenceBatch(NamedTuple):
     @property
     def done(self): return self.pick(self.ends) # [n] bool: the same of the steps
     @classmethod
+    def join(cls, batches): # one after another
+        first = np.cumsum([0, *(len(b.items) for b in batches)]).tolist()
+        at = [torch.stack([b.at[0]+n, b.at[1]]) for b,n in zip(batches, first)]
+        return cls(*map(torch.cat, zip(*(b[:4] for b in batches))), torch.cat(at, 1))
+    @classmethod
     def of(cls, batch): # windows as pieces, with one step each
         if isinstance(batch, cls): return batch
         rewards = torch.cat([batch.state[...,-1], batch.reward[:,None]], 1)
@@ -49,6 +54,15 @@ class SequenceBatch(NamedTuple):
         return cls(batch.items.long(), rewards, batch.done, steps, at)
 
 # %% ../../nbs/data/05b_sequences.ipynb #455aaff0
+def _cut(n, length, generator=None):
+    "Phases of histories with `n` targets, and their numbers of pieces."
+    if length<1: raise ValueError(f'length must be at least 1, got {length}')
+    phase = -n%length
+    if generator is not None:
+        drawn = torch.randint(length, (len(n),), generator=generator).numpy()
+        phase = np.where(n>length, drawn, phase)
+    return phase,(n+phase-1)//length+1
+
 class _Pieces:
     "First and last rows of all pieces of an epoch."
     def __init__(self,
@@ -59,11 +73,7 @@ class _Pieces:
     ):
         n = bounds[users+1]-bounds[users]-1 # targets of each user
         users,n = users[n>0],n[n>0]
-        phase = -n%length
-        if generator is not None:
-            drawn = torch.randint(length, (len(n),), generator=generator).numpy()
-            phase = np.where(n>length, drawn, phase)
-        count = (n+phase-1)//length+1
+        phase,count = _cut(n, length, generator)
         self.owner = np.repeat(np.arange(len(n)), count)
         cell = np.arange(count.sum())-np.repeat(np.cumsum(count)-count, count)
         low,first = cell*length-phase[self.owner],bounds[users][self.owner]
@@ -98,15 +108,17 @@ def _shuffle_ties(
 
 # %% ../../nbs/data/05b_sequences.ipynb #cf40a7b1
 @patch
-def _pieces(self:Dataset, length, seed, epoch, shuffle=True):
-    "Pieces of an epoch and their order."
-    if length<1: raise ValueError(f'length must be at least 1, got {length}')
-    generator = _generator(seed, epoch, 1) if shuffle else None
+def _no_sequence(self:Dataset):
+    return ValueError(f'{self.name}: no sequence; one needs 2 ratings of a user, and none of these '
+                      f'{len(self._lengths()):,} users has them')
+
+@patch
+def _pieces(self:Dataset, length, *seeds):
+    "Pieces of an epoch and their order; without seeds in order, and cut at the ends of histories."
+    generator = _generator(*seeds) if seeds else None
     pieces = _Pieces(self.log.bounds, self._selected, length, generator)
-    if len(pieces)==0:
-        raise ValueError(f'{self.name}: no sequence; one needs 2 ratings of a user, and none of these '
-                         f'{len(self._selected):,} users has them')
-    order = torch.randperm(len(pieces), generator=generator) if shuffle else torch.arange(len(pieces))
+    if len(pieces)==0: raise self._no_sequence()
+    order = torch.randperm(len(pieces), generator=generator) if seeds else torch.arange(len(pieces))
     return pieces,order
 
 @patch
@@ -145,12 +157,17 @@ def sequences(self:Dataset,
     "Yield the histories of all users as one `SequenceBatch` after another."
     epoch,skip = 0,start
     while epochs is None or epoch<epochs:
-        pieces,order = self._pieces(length, seed, epoch, shuffle)
+        pieces,order = self._pieces(length, *((seed,epoch,1) if shuffle else ()))
         n = -(-len(pieces)//batch_size)
         for i in range(min(skip, n), n):
             generator = _generator(seed, epoch, 2, i) if ties else None
             yield self._sequence(pieces, order[i*batch_size:(i+1)*batch_size].numpy(), length, generator)
         epoch,skip = epoch+1,max(skip-n, 0)
+
+@patch
+def _count_pieces(self:Dataset, length, seed, epoch):
+    "Number of pieces of an epoch."
+    return len(self._pieces(length, seed, epoch, 1)[0])
 
 @patch
 def n_sequences(self:Dataset,
@@ -160,14 +177,47 @@ def n_sequences(self:Dataset,
     epochs:int=1, # epochs
 )->int:
     "Number of batches that `sequences` yields in some epochs."
-    return sum(-(-len(self._pieces(length, seed, e)[0])//batch_size) for e in range(epochs))
+    return sum(-(-self._count_pieces(length, seed, e)//batch_size) for e in range(epochs))
 
-# %% ../../nbs/data/05b_sequences.ipynb #cf4aecaf
+# %% ../../nbs/data/05b_sequences.ipynb #6458c626
+class _Facts(NamedTuple):
+    "Sums over ratings."
+    count:np.ndarray # [N] ratings of each item
+    chosen:np.ndarray # [N] windows that end with each item
+    total:np.ndarray # [N] sum of the rewards of each item
+    mean:float # of all rewards
+    variance:float
+    def _merge(self, other):
+        a,b = (f.count.sum() for f in (self, other))
+        if a==0 or b==0: return self if b==0 else other
+        sums = (x+y for x,y in zip(self[:3], other[:3]))
+        between = a*b/(a+b)*(self.mean-other.mean)**2
+        mean,inside = ((a*x+b*y)/(a+b) for x,y in zip(self[3:], other[3:]))
+        return _Facts(*sums, mean, inside+between/(a+b))
+
+Dataset._n_ratings = property(lambda self: int(self._lengths().sum())) # of the users that are read
+
 @patch
-def _ratings(self:Dataset):
-    "Items and rewards of all ratings of the users that are read."
-    log,read = self.log,np.zeros(self.log.n_users, bool)
+def _facts(self:Dataset):
+    "Facts of the ratings of the users that are read."
+    log,n,read = self.log,self.n_items,np.zeros(self.log.n_users, bool)
     read[self._selected] = True
-    if read.all(): return np.asarray(log.item),np.asarray(log.reward)
-    keep = np.repeat(read, np.diff(log.bounds))
-    return log.item[keep],log.reward[keep]
+    item,reward = log.item,log.reward
+    if not read.all():
+        keep = np.repeat(read, np.diff(log.bounds))
+        item,reward = item[keep],reward[keep]
+    mean,variance = (f(dtype='float64') if len(reward) else 0. for f in (reward.mean,reward.var))
+    chosen = np.bincount(self.outcomes()[0], minlength=n)
+    return _Facts(np.bincount(item, minlength=n), chosen, np.bincount(item, reward, n), mean, variance)
+
+# %% ../../nbs/data/05b_sequences.ipynb #8819bb0f
+@patch
+def _digest(self:Dataset):
+    log = dict(bounds=self.log.bounds, item=self.log.item, reward=self.log.reward, users=self._selected)
+    return _hash_arrays(log, f'{self.frame_size},{self.pad}')
+
+@patch
+def _digests(self:Dataset)->dict: # of the ratings of `users` and how they are cut, and of the vectors
+    "What tells these windows from any others: 64 hexadecimal digits each."
+    vectors = dict(ids=self.vectors.ids, matrix=self.matrix)
+    return dict(log=self._digest(), vectors=_hash_arrays(vectors))

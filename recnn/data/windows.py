@@ -10,37 +10,16 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch.utils.data import Dataset as _TorchDataset, get_worker_info
-from ..io import _hash_arrays, patch
+from ..io import patch
 from ..vectors import ItemVectors
-from .loading import _GROUP, _BlockOrder, _BufferPool, _compiled, _copy_fast, _generator, _holds_any
+from .loading import (_GROUP, _BlockOrder, _BufferPool, _compiled, _copy_fast, _generator,
+                                _holds_any, _Windows)
 from .log import Log
+from .shards import Shards, _is_parts
 from . import logfile # noqa: F401 (`Log.open`)
 
 # %% auto #0
 __all__ = ['Batch', 'make_batch', 'make_state', 'Dataset']
-
-# %% ../../nbs/data/05_windows.ipynb #2680cac3
-class _Windows:
-    "Windows of some users: for each the row of its first item, its user, and whether it is the user's last."
-    def __init__(self, bounds, users, frame_size, pad):
-        if frame_size<1: raise ValueError(f'frame_size must be at least 1, got {frame_size}')
-        first = 1 if pad else frame_size # place in a history of the first item that is predicted
-        n = np.maximum(bounds[users+1]-bounds[users]-first, 0)
-        self.users,n = users[n>0],n[n>0]
-        self.ends = np.cumsum(n)
-        self.begin = bounds[self.users] # row of each user's first rating
-        self.shift = self.begin+first-frame_size-self.ends+n # from a window's number to its first row
-    def __len__(self): return int(self.ends[-1]) if len(self.ends) else 0
-    def run(self, a, b): # windows a to b
-        i,j = np.searchsorted(self.ends, (a,max(b-1,a)), 'right')
-        ends = self.ends[i:j+1]
-        which = np.repeat(np.arange(i,i+len(ends)), np.diff(ends.clip(max=b), prepend=a))
-        done = np.zeros(b-a, bool)
-        done[ends[ends<=b]-a-1] = True
-        return np.arange(a,b)+self.shift[which],which,done
-    def at(self, rows): # windows in any order
-        which = np.searchsorted(self.ends, rows, 'right')
-        return rows+self.shift[which],which,rows+1==self.ends[which]
 
 # %% ../../nbs/data/05_windows.ipynb #e21f88ec
 class Batch(NamedTuple):
@@ -100,27 +79,26 @@ def _open_again(path, stamp, mapped):
 # %% ../../nbs/data/05_windows.ipynb #77645da6
 class Dataset(_TorchDataset):
     "Windows of a log with the vectors of its items; `part` gives the windows of some users as a view."
+    in_parts = None # class for logs in parts, see `recnn.data.part_windows`
+    def __new__(cls, log=None, *args, **options): return object.__new__(cls._class_of(log))
     def __init__(self,
-        log:Log|str|Path, # a log, or the path of its file
+        log:Log|Shards|str|Path, # a log, the path of its file, or a log in parts: folder, URL or `Shards`
         vectors:ItemVectors|None=None, # a vector for every item; None: states hold rewards alone
         frame_size:int|None=None, # T, items in a state; None: that of a static file, else 10
         pad:bool=False, # add windows of fewer than T+1 ratings, with padding on the left
         device:str='cpu', # where batches are made; on a GPU, log and vectors are kept there
         dtype:torch.dtype=torch.float32, # of vectors and rewards; float16 and bfloat16 halve the memory
         in_memory:bool|None=None, # read the file into memory; None: up to a quarter of the machine's memory
-        verify:bool=True, # compare the file's checksum
+        verify:bool=True, # compare the checksums of files
+        streams:int=4, # of a log in parts: parts, at most, that are read at once and that a batch comes from
     ):
-        self.path = None if isinstance(log, Log) else Path(log)
-        self.in_memory = self.path is None or (_fits(log) if in_memory is None else in_memory)
-        self._log = log if self.path is None else Log.open(log, not self.in_memory, verify)
-        self._stamp = _stamp(self.path)
+        self._open(log, in_memory, verify)
         self.frame_size = frame_size if frame_size is not None else self._log.frame_size or 10
-        self.pad,self.device,self.dtype = pad,torch.device(device),dtype
+        self.pad,self.device,self.dtype,self.streams = pad,torch.device(device),dtype,streams
         self.vectors = self._align(vectors)
-        matrix = self.vectors.matrix
-        self.table = torch.cat([matrix, torch.zeros(len(matrix),1)], 1).to(device, dtype) # [N,D+1]
+        self.table = torch.nn.functional.pad(self.matrix, (0,1)).to(device, dtype) # [N,D+1]
         self._shared = [] # item [R] and reward [R] on the device, once they are needed
-        self._use(np.arange(self._log.n_users))
+        self._use(self._log.users())
 
     @property
     def name(self): return str(self.path or self._log.source or 'the log')
@@ -139,6 +117,21 @@ class Dataset(_TorchDataset):
 
 # %% ../../nbs/data/05_windows.ipynb #9b9b7499
 @patch
+def _class_of(cls:Dataset, log):
+    "The class for a log: `cls`, or that for logs in parts."
+    if cls is not Dataset or not _is_parts(log): return cls
+    if cls.in_parts is None: raise ValueError(f'{log}: a log in parts; import recnn.data.part_windows first')
+    return cls.in_parts
+
+@patch
+def _open(self:Dataset, log, in_memory, verify):
+    "Take a log, or open its file."
+    self.path = None if isinstance(log, Log) else Path(log)
+    self.in_memory = self.path is None or (_fits(log) if in_memory is None else in_memory)
+    self._log = log if self.path is None else Log.open(log, not self.in_memory, verify)
+    self._stamp = _stamp(self.path)
+
+@patch
 def _align(self:Dataset, vectors):
     "The vectors of the log's items, in their order."
     ids = self._log.item_ids
@@ -154,24 +147,31 @@ def _use(self:Dataset, selected):
     self._windows = _Windows(self.log.bounds, selected, self.frame_size, self.pad)
     self._pool,self._starts,self._ends = _BufferPool(),None,None
 
-@patch
-def _some(self:Dataset):
-    "Raise a `ValueError` if there is no window."
-    if len(self): return
-    if len(self._selected)==0:
-        raise ValueError(f'{self.name}: no window, since this part has no users; split them with split_users')
-    most = int(np.diff(self.log.bounds)[self._selected].max(initial=0))
-    need = 2 if self.pad else self.frame_size+1
-    remedy = '' if self.pad or most<2 else f'; use frame_size={most-1} or less, or pad=True'
-    raise ValueError(f'{self.name}: no window; one needs {need} ratings of a user, the longest history '
-                     f'of these {len(self._selected):,} users has {most}{remedy}')
-
 # %% ../../nbs/data/05_windows.ipynb #4cb37ce1
 Dataset.rewards = property(lambda self: self.log.rewards, doc='How ratings became rewards.')
 Dataset.users = property(lambda self: self._windows.users, doc='Indices of the users that have windows.')
 Dataset.user_ids = property(lambda self: self.log.user_ids[self.users], doc="The log's own ids of `users`.")
 Dataset.last_rows = property(lambda self: torch.from_numpy(self._windows.ends-1),
                              doc="Position of the last window of each of `users`.")
+
+@patch
+def _lengths(self:Dataset):
+    "Number of ratings of each user that is read."
+    return np.diff(self.log.bounds)[self._selected]
+
+@patch
+def _some(self:Dataset, batch_size=1):
+    "Raise a `ValueError` if there is no window, or no batch of a size."
+    if batch_size<1: raise ValueError(f'batch_size must be at least 1, got {batch_size}')
+    if len(self): return
+    n = self._lengths()
+    if len(n)==0:
+        raise ValueError(f'{self.name}: no window, since this part has no users; split with larger fractions')
+    most = int(n.max())
+    need = 2 if self.pad else self.frame_size+1
+    remedy = '' if self.pad or most<2 else f'; use frame_size={most-1} or less, or pad=True'
+    raise ValueError(f'{self.name}: no window; one needs {need} ratings of a user, the longest history '
+                     f'of these {len(n):,} users has {most}{remedy}')
 
 # %% ../../nbs/data/05_windows.ipynb #244c94ed
 def _take(x, rows):
@@ -209,16 +209,14 @@ def _locate(self:Dataset, rows):
 @patch
 def _values(self:Dataset, rows, start):
     "Items [B,T+1] and rewards [B,T+1] of some windows; -1 and 0 before the user's first rating."
-    columns,width = self._columns(),self.frame_size+1
+    columns,width,device,w = self._columns(),self.frame_size+1,self.device,self._windows
     if len(start)==0: return [x.new_empty(0, width) for x in columns] # the log may be shorter than a window
     if not self.pad: return [x.unfold(0, width, 1).index_select(0, start) for x in columns]
-    device,w = self.device,self._windows
     rows = torch.arange(rows.start, rows.stop, device=device) if isinstance(rows, slice) else rows.to(device)
     if self._ends is None: self._ends = [torch.from_numpy(x).to(device) for x in (w.ends, w.begin)]
     begin = self._ends[1][torch.searchsorted(self._ends[0], rows.long(), right=True)]
     place = start[:,None].long()+torch.arange(width, device=device)
-    none = place<begin[:,None]
-    place = place.clamp(min=0)
+    none,place = place<begin[:,None],place.clamp(min=0)
     return columns[0][place].masked_fill(none, -1),columns[1][place].masked_fill(none, 0)
 
 # %% ../../nbs/data/05_windows.ipynb #db81a587
@@ -229,15 +227,26 @@ def windows(self:Dataset,
     "A batch of some windows."
     if isinstance(rows, slice): rows = slice(*rows.indices(len(self))[:2])
     n = max(rows.stop-rows.start, 0) if isinstance(rows, slice) else len(rows)
-    start,done = self._locate(rows)
+    return self._batch(n, [(self,rows)])
+
+@patch
+def _batch(self:Dataset, n, pieces):
+    "A batch of `n` windows; `pieces`: data sets of the same items, and a slice or positions of each."
     shape = n,self.frame_size+1,self.table.shape[1]
     pooled = self.device.type=='cpu' and self.dtype==torch.float32 and get_worker_info() is None
     x = self._pool.take(math.prod(shape)).view(shape) if pooled else None
-    if pooled and self.in_memory and not self.pad and n>=_LARGE_BATCH and _compiled():
-        items = torch.empty(shape[:2], dtype=torch.int32)
-        _copy_fast(*self._columns(), start, self.table, x, items)
-        return make_batch(x, done, items)
-    items,value = self._values(rows, start)
+    fast = pooled and self.in_memory and not self.pad and n>=_LARGE_BATCH and _compiled()
+    if fast: items = torch.empty(shape[:2], dtype=torch.int32)
+    found,a = [],0
+    for d,rows in pieces:
+        start,done = d._locate(rows)
+        place = slice(a, a+len(start))
+        if fast: _copy_fast(*d._columns(), start, self.table, x[place], items[place])
+        found.append((done,) if fast else (done, *d._values(rows, start)))
+        a = place.stop
+    done,*values = found[0] if len(found)==1 else map(torch.cat, zip(*found))
+    if fast: return make_batch(x, done, items)
+    items,value = values
     flat,out = items.flatten(),None if x is None else x.view(-1, shape[2])
     x = torch.index_select(self.table, 0, flat.clamp(min=0) if self.pad else flat, out=out).view(shape)
     if self.pad: x.masked_fill_((items<0)[...,None], 0.)
@@ -257,19 +266,23 @@ def __getitem__(self:Dataset,
 
 # %% ../../nbs/data/05_windows.ipynb #bee7a756
 @patch
+def _order(self:Dataset, shuffle, *seeds):
+    "Positions in the order of an epoch; None: as they are."
+    if not shuffle: return None
+    n,kind = len(self),torch.int32 if len(self)<2**31 else torch.int64
+    if shuffle is not True: return _BlockOrder(n, shuffle, _GROUP, seeds)
+    return torch.randperm(n, generator=_generator(*seeds), dtype=kind).to(self.device)
+
+@patch
 def _rows(self:Dataset, batch_size, shuffle=True, seed=0, start=0, epochs=1, worker=0, workers=1):
     "Yield the positions of one batch after another."
-    if batch_size<1: raise ValueError(f'batch_size must be at least 1, got {batch_size}')
-    self._some()
+    self._some(batch_size)
     n = len(self)
     per_epoch = -(-n//batch_size)
     epoch,skip = divmod(start, per_epoch)
     stretch = min(_RELEASE, shuffle*_GROUP) if shuffle else _RELEASE
     while epochs is None or epoch<epochs:
-        order = None
-        if shuffle is True:
-            order = torch.randperm(n, generator=_generator(seed, epoch), dtype=torch.int32).to(self.device)
-        elif shuffle: order = _BlockOrder(n, shuffle, _GROUP, (seed,epoch))
+        order = self._order(shuffle, seed, epoch)
         for i in range(skip, per_epoch):
             if shuffle is not True and i*batch_size//stretch!=(i-1)*batch_size//stretch: self.release()
             if i%workers!=worker: continue
@@ -299,7 +312,6 @@ def batches(self:Dataset,
     for rows in self._rows(batch_size, shuffle, seed, start, epochs, worker, workers):
         yield self.windows(rows)
 
-# %% ../../nbs/data/05_windows.ipynb #bcbf66f1
 @patch
 def sample(self:Dataset,
     n:int, # B
@@ -336,9 +348,3 @@ def outcomes(self:Dataset)->tuple: # items [N], rewards [N] and done [N] bool
     start,_,done = self._windows.run(0, len(self))
     last = start+self.frame_size
     return np.asarray(self.log.item[last]),np.asarray(self.log.reward[last]),done
-@patch
-def _digests(self:Dataset)->dict: # of the ratings of `users` and how they are cut, and of the vectors
-    "What tells these windows from any others: 64 hexadecimal digits each."
-    log = dict(bounds=self.log.bounds, item=self.log.item, reward=self.log.reward, users=self._selected)
-    vectors = dict(ids=self.vectors.ids, matrix=self.matrix)
-    return dict(log=_hash_arrays(log, f'{self.frame_size},{self.pad}'), vectors=_hash_arrays(vectors))
