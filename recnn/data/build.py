@@ -75,6 +75,11 @@ def _distinct(x):
     there[x.drop_nulls().to_numpy()] = True
     return pl.Series(np.flatnonzero(there))
 
+def _read(files):
+    "Rows of some files."
+    import polars as pl
+    return pl.scan_ipc(files).collect(engine='streaming') # `read_ipc` takes twice the memory
+
 def _partial(frame):
     "Facts of some rows: sums, extremes, and what holds for all of them or for any."
     import polars as pl
@@ -93,11 +98,10 @@ def _reduce(files, path, n):
     "Facts of all rows and the items' ids, ascending; rows that are lost, and no rows, are a `ValueError`."
     import polars as pl
     if n==0: raise ValueError(f'{path}: the log is empty; it needs at least one rating')
-    sums,items = [],[]
-    for f in files:
-        frame = pl.read_ipc(f)
-        sums.append(_partial(frame))
-        items.append(_distinct(frame['item_id']))
+    def look(f):
+        frame = _read([f])
+        return _partial(frame),_distinct(frame['item_id'])
+    sums,items = zip(*map(look, files))
     sums = pl.concat(sums)
     f = {c: getattr(sums[c], c.partition(' ')[0])() for c in sums.columns}
     if f['sum n']!=n or f.get('max rest'): raise ValueError(f'{path}: {_IRREGULAR}')
@@ -183,7 +187,7 @@ def _index_items(x, facts):
 def _order_piece(files, facts):
     "Arrays of the rows of some users by user and time, items as indices, and the text of ids that are text."
     import polars as pl
-    frame = pl.concat(map(pl.read_ipc, files))
+    frame = _read(files)
     if not frame['row'].is_sorted(): frame = frame.sort('row')
     names,timed = dict(item_id=facts['known']),'timestamp' in frame.columns
     if not timed: frame = frame.with_columns(timestamp=pl.col('row').cast(pl.Int64))
