@@ -1,15 +1,15 @@
 """Shards: building them from a file, and passing over them, against one file for the whole log.
 
-    python bench/scale.py [--ratings 10000000] [--copies 1] [--folder FOLDER] [--rounds 3]
+    python bench/scale.py [--ratings 10000000] [--folder FOLDER] [--rounds 3]
 
-The log has ML-20M's shape (`recnn.data.planted.large_ratings`); `--copies` repeats it with other users,
-streamed, so that it can be larger than memory. Each build runs in a process of its own, from Parquet, with
-one worker, and each pass with one thread, shuffled, dimension 128, batches of 5,000. `build_peak_gb_8_parts`
-is the largest memory of a process that builds 8 parts, `part_gb_8` the size of the largest of them on the
-disk, `build_over_single` the ratings/s of 64 parts over those of one file, `walk_over_single` the windows/s
-of 8 parts over those of one file. Both are ratios of the time that the processor worked, since other
-processes may share the machine; seconds and `load`, the number of processes that waited for a core, stand
-beside them.
+Up to 10 million ratings are drawn in ML-20M's shape (`recnn.data.planted.large_ratings`), and expanded
+(`recnn.data.expand`) to twice the items and as many ratings as are asked for. Each build runs in a process
+of its own, from Parquet, with one worker, and each pass with one thread, shuffled, dimension 128, batches
+of 5,000. `build_peak_gb_8_parts` is the largest memory of a process that builds 8 parts, `part_gb_8` the
+size of the largest of them on the disk, `build_over_single` the ratings/s of 64 parts over those of one
+file, `walk_over_single` the windows/s of 8 parts over those of one file. Both are ratios of the time that
+the processor worked, since other processes may share the machine; seconds and `load`, the number of
+processes that waited for a core, stand beside them.
 
 `two_processes_over_one` divides the updates/s of TD3 by two gloo processes with a thread each by those of one
 process with two threads, on batches of 1,024 windows; `two_processes_over_one_default` is the same of the
@@ -32,20 +32,23 @@ from pathlib import Path
 
 os.environ["RECNN_PROGRESS"] = "0"
 
-DIM, BATCH = 128, 5000
+DIM, BATCH, DRAWN = 128, 5000, 10_000_000
 
 
-def make(out, ratings, copies):
-    "Write a log to Parquet, the users of each copy numbered on."
-    import polars as pl
+def draw(out, ratings):
+    "Write a log in ML-20M's shape to Parquet."
     from recnn.data.planted import large_ratings
     users = max(int(ratings) * 138_493 // 20_000_263, 1)
-    table = pl.from_pandas(large_ratings(users, n_ratings=int(ratings)))
-    table.write_parquet(f"{out}.first")
-    first = pl.scan_parquet(f"{out}.first")
-    shifted = [first.with_columns(pl.col("user_id") + i * users) for i in range(int(copies))]
-    pl.concat(shifted).sink_parquet(out)
-    Path(f"{out}.first").unlink()
+    large_ratings(users, n_ratings=int(ratings)).to_parquet(out)
+
+
+def grow(first, out, times):
+    "Expand a log to a Parquet file with some times its users and twice its items; ratings/s."
+    from recnn.data.expand import expand
+    from recnn.data.log import read_log
+    log, start = read_log(first), time.process_time()
+    n = expand(log, out, log.n_users * int(times), log.n_items * 2)
+    return dict(expand_rows_cpu_s=n / (time.process_time() - start))
 
 
 def build_one(source, out):
@@ -101,7 +104,7 @@ def train(out, name, batch, updates, threads):
     return dict(rate=rates[0], cpu_rate=rates[1], digest=int(_digest(agent)))
 
 
-STEPS = dict(make=make, build_one=build_one, build_parts=build_parts, walk=walk, train=train)
+STEPS = dict(draw=draw, grow=grow, build_one=build_one, build_parts=build_parts, walk=walk, train=train)
 
 
 def run_step(name, *words):
@@ -136,7 +139,7 @@ def in_two(*words):
 def measure_processes(folder, rounds):
     "Updates/s of two processes and of one."
     path, f = folder / "train.hdf5", {}
-    in_process("make", f"{path}.parquet", 1_000_000, 1)
+    in_process("draw", f"{path}.parquet", 1_000_000)
     in_process("build_one", f"{path}.parquet", path)
     for name, ending, batch, updates in (("td3", "", 1024, 50), ("default", "_default", 128, 25)):
         rows = []
@@ -177,18 +180,23 @@ def main():
     if sys.argv[1:2] == ["--step"]: return run_step(*sys.argv[2:])
     from record import command_line, record  # which imports torch: a step that needs none counts none
     parser = command_line(__doc__)
-    parser.add_argument("--ratings", type=int, default=10_000_000, help="ratings that are drawn")
-    parser.add_argument("--copies", type=int, default=1, help="copies of them, each with users of its own")
+    parser.add_argument("--ratings", type=int, default=10_000_000,
+                        help=f"a multiple of {DRAWN:,}, or less")
     parser.add_argument("--folder", type=Path, help="where files are kept")
     parser.add_argument("--rounds", type=int, default=3, help="trainings by one process and by two")
     args = parser.parse_args()
+    if args.ratings > DRAWN and args.ratings % DRAWN: parser.error(f"not a multiple of {DRAWN}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        source = folder / f"ratings-{args.ratings}-{args.copies}.parquet"
-        if not source.exists(): in_process("make", source, args.ratings, args.copies)
-        f = measure(folder, source) | measure_processes(folder, args.rounds)
-    figures = dict(ratings=args.ratings * args.copies, **f, load=os.getloadavg()[0])
+        f, source = {}, folder / f"ratings-{args.ratings}.parquet"
+        if not source.exists():
+            first, drawn = folder / "drawn.parquet", min(args.ratings, DRAWN)
+            in_process("draw", first, drawn)
+            made = in_process("grow", first, source, args.ratings // drawn)
+            f = dict(expand_rows_cpu_s=made["expand_rows_cpu_s"], expand_peak_gb=made["peak_gb"])
+        f |= measure(folder, source) | measure_processes(folder, args.rounds)
+    figures = dict(ratings=args.ratings, **f, load=os.getloadavg()[0])
     for key, value in figures.items(): print(f"{key:28}{value:14,.3f}")
     record("scale", {k: round(v, 3) for k, v in figures.items()})
 

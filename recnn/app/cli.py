@@ -19,7 +19,8 @@ from recnn.app.steps import (
     _prepare_arguments, _print_log, _repeats_argument, _train, _train_arguments, _training_arguments,
     _windows)
 from .findings import _liked, _people
-from .part_steps import _is_parts, _recommend_parts, _scheduler_argument
+from .part_steps import _is_parts, _recommend_parts
+from .schedulers import _scheduler_argument
 from .terminal import _columns_text, _cut, _fill, _table_text, _width
 from .tune import _tune, _tune_arguments
 from ..io import _handling

@@ -4,57 +4,14 @@
 
 # %% ../../nbs/app/42e_part_steps.ipynb #98290381
 from __future__ import annotations
-import os, signal, threading
-from argparse import ArgumentTypeError
-from contextlib import contextmanager
 from pathlib import Path
 from .arguments import _columns, _is_movielens, _settings
 from .outputs import _keep_others, _keep_table, _write_table
+from .schedulers import _processes
 from .terminal import _table_text, _wrap
 
 # %% auto #0
 __all__ = []
-
-# %% ../../nbs/app/42e_part_steps.ipynb #96f4af51
-def _scheduler(text):
-    "Type of an argument: a number of processes."
-    kind,_,n = text.partition(':')
-    if kind=='processes' and n.isdecimal() and int(n)>0: return int(n)
-    raise ArgumentTypeError(f'{text!r} is not processes:N, such as processes:2')
-
-def _scheduler_argument(parser):
-    parser.add_argument('--scheduler', type=_scheduler, metavar='processes:N',
-                        help='work on N parts of a log at once (default: one after another)')
-
-def _begin_process():
-    "Let a process end with the command, and when the command is killed."
-    from multiprocessing import parent_process
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    def follow():
-        parent_process().join()
-        os._exit(1)
-    threading.Thread(target=follow, daemon=True).start()
-    os.environ.update(RECNN_PROGRESS='0', OMP_NUM_THREADS='1')
-
-@contextmanager
-def _processes(n):
-    "Yield an executor of `n` processes, or None."
-    if n is None:
-        yield None
-        return
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
-    from concurrent.futures.process import BrokenProcessPool
-    before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(n, multiprocessing.get_context('spawn'), _begin_process)
-    try: yield pool
-    except BrokenProcessPool as e:
-        raise OSError('a process was killed, perhaps for want of memory; finished parts are kept, and the '
-                      'same command goes on, with fewer processes if you say so') from e
-    except BaseException: # an error, Ctrl-C or SIGTERM
-        for p in set(multiprocessing.active_children())-before: p.terminate()
-        raise
-    finally: pool.shutdown(cancel_futures=True)
 
 # %% ../../nbs/app/42e_part_steps.ipynb #72251836
 def _is_parts(path):

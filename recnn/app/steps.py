@@ -11,7 +11,8 @@ from .arguments import (_advise, _at_least, _device, _log_arguments, _read_log, 
 from .outputs import (_check_place, _keep_log, _keep_model, _keep_table, _keep_vectors,
                                _write_table)
 from .part_steps import (_evaluate_parts, _is_parts, _part_ratings, _prepare_parts,
-                                  _scheduler_argument, _train_parts)
+                                  _train_parts)
+from .schedulers import _scheduler_argument
 from .terminal import _table_text, _wrap
 
 # %% auto #0

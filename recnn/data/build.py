@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from .columns import _OPTIONAL, COLUMNS, _find_columns, _spelling, _unit
 from .formats import _count_lines, _kind, _lazy, _open_text
-from .log import Rewards, _catalogue, _id_array
+from .log import Rewards, _catalogue, _id_array, _named
 from .logfile import _from_json, _table_json, _to_json, _write_log
 from .shards import (_HASH, Shards, _hash_ids, _map_parts, _part_path, _split_by_hash,
                                _write_manifest)
@@ -66,32 +66,57 @@ def _scan_parquet(path, columns, numbers):
     return table.select(*(column(*x) for x in found.items())),n,10**6 if dated else None
 
 # %% ../../nbs/data/05d_build.ipynb #1b4352e4
-def _reduce(files, path, n):
-    "Facts of all rows, by name; rows that are lost, and an empty file, are a `ValueError`."
+def _distinct(x):
+    "The values of a column once each, in any order."
     import polars as pl
-    if n==0: raise ValueError(f'{path}: the log is empty; it needs at least one rating')
-    table = pl.scan_parquet(files)
-    kinds = table.collect_schema()
-    text = [c for c in _IDS if kinds[c]==pl.String]
+    low,high = (x.min(),x.max()) if x.dtype.is_integer() else (None,None)
+    if low is None or low<0 or high>=1<<24: return x.unique()
+    there = np.zeros(high+1, bool)
+    there[x.drop_nulls().to_numpy()] = True
+    return pl.Series(np.flatnonzero(there))
+
+def _read(files):
+    "Rows of some files."
+    import polars as pl
+    return pl.scan_ipc(files).collect(engine='streaming') # `read_ipc` takes twice the memory
+
+def _partial(frame):
+    "Facts of some rows: sums, extremes, and what holds for all of them or for any."
+    import polars as pl
+    text = [c for c in _IDS if frame[c].dtype==pl.String]
     number = lambda x: (x.cast(pl.Int64, strict=False).cast(pl.String)==x).fill_null(False).all()
     missing = pl.all().null_count(),*((pl.col(c)=='').sum() for c in text)
-    ask = dict(n=pl.len(), missing=pl.sum_horizontal(*missing))
-    ask |= {c: number(pl.col(c)) for c in text}
-    ask |= {f'{end} {c}': getattr(pl.col(c), end)() for c in _OPTIONAL if c in kinds for end in ('min','max')}
-    if 'rating' in kinds: ask['finite'] = pl.col('rating').is_finite().all()
-    if 'rest' in kinds: ask['rest'] = pl.col('rest').any()
-    f = dict.fromkeys(_IDS, True)|table.select(**ask).collect(engine='streaming').row(0, named=True)
-    if f['n']!=n or f.get('rest'): raise ValueError(f'{path}: {_IRREGULAR}')
-    return f
+    ask = {'sum n': pl.len(), 'sum missing': pl.sum_horizontal(*missing).cast(pl.Int64)}
+    ask |= {f'min number {c}': number(pl.col(c)) for c in text}
+    here = [c for c in _OPTIONAL if c in frame.columns]
+    ask |= {f'{end} {c}': getattr(pl.col(c), end)() for c in here for end in ('min','max')}
+    if 'rating' in here: ask['min finite'] = pl.col('rating').is_finite().all()
+    if 'rest' in frame.columns: ask['max rest'] = pl.col('rest').any()
+    return frame.select(**ask)
+
+def _reduce(files, path, n):
+    "Facts of all rows and the items' ids, ascending; rows that are lost, and no rows, are a `ValueError`."
+    import polars as pl
+    if n==0: raise ValueError(f'{path}: the log is empty; it needs at least one rating')
+    def look(f):
+        frame = _read([f])
+        return _partial(frame),_distinct(frame['item_id'])
+    sums,items = zip(*map(look, files))
+    sums = pl.concat(sums)
+    f = {c: getattr(sums[c], c.partition(' ')[0])() for c in sums.columns}
+    if f['sum n']!=n or f.get('max rest'): raise ValueError(f'{path}: {_IRREGULAR}')
+    f |= {c: f.get(f'min number {c}', True) for c in _IDS}
+    items = pl.concat(items).unique().drop_nulls().cast(pl.Int64 if f['item_id'] else pl.String).sort()
+    return f,_id_array(items.to_numpy() if f['item_id'] else items.to_list())
 
 # %% ../../nbs/data/05d_build.ipynb #3c5d8f55
 def _scale(f, path, rewards, low):
     "Reward scale, from the smallest and largest rating where nobody says."
     if 'min rating' not in f: return Rewards.of(rewards)
     a,b = f['min rating'],f['max rating']
-    if not f['finite']: raise ValueError(f'{path}: a rating is not a finite number; mend or drop the row')
+    if not f['min finite']: raise ValueError(f'{path}: a rating is not a finite number; mend or drop the row')
     if a<low: raise ValueError(f'{path}: a rating is {a:g}, below {low:g}; mend the row, or pass low=...')
-    try: return Rewards.of(rewards, np.resize([a,b], min(f['n'], 100)))
+    try: return Rewards.of(rewards, np.resize([a,b], min(f['sum n'], 100)))
     except ValueError as e: raise ValueError(f'{path}: {e}') from None
 
 def _time_unit(f, path):
@@ -102,20 +127,24 @@ def _time_unit(f, path):
     return _unit(np.array([a,b]), path)[1]
 
 # %% ../../nbs/data/05d_build.ipynb #76d03ed5
-def _sink(table, stage, n_parts):
-    "Write the rows of each part of a lazy table to Parquet files below `stage`."
+_ROWS,_FILES = 1<<20,128 # rows of a file, in the mean, and files that are written at once
+
+def _sink(table, stage, n_parts, n):
+    "Write the n rows of a lazy table to files below `stage`, one or more a part."
     import polars as pl
-    place = lambda ids: pl.Series((_hash_ids(ids)%np.uint64(n_parts)).astype('int32'))
+    more = max(1, min(-(-n//(n_parts*_ROWS)), _FILES//n_parts))
+    place = lambda ids: pl.Series((_hash_ids(ids)%np.uint64(more*n_parts)).astype('int32'))
     part = pl.col('user_id').map_batches(place, pl.Int32, is_elementwise=True).alias('part')
-    if hasattr(pl, 'PartitionBy'): where = pl.PartitionBy(stage, key='part', include_key=False)
-    else: where = pl.PartitionByKey(stage, by='part', include_key=False) # polars 1
+    how,blocks = dict(include_key=False),dict(record_batch_size=1<<14) # which wait for each file
+    if hasattr(pl, 'PartitionBy'): where = pl.PartitionBy(stage, key='part', **how)
+    else: where,blocks = pl.PartitionByKey(stage, by='part', **how),{} # polars 1
     shutil.rmtree(stage, ignore_errors=True)
-    table = table.with_row_index('row').with_columns(part)
-    with pl.Config(streaming_chunk_size=20_000): # blocks of all parts wait to be written
-        table.sink_parquet(where, mkdir=True, row_group_size=1<<15, compression='lz4')
+    with pl.Config(streaming_chunk_size=20_000):
+        table = table.with_row_index('row').with_columns(part)
+        table.sink_ipc(where, compression='uncompressed', mkdir=True, **blocks)
 
 def _stage(path, columns, stage, n_parts):
-    "Divide the rows of a file among Parquet files; facts of all rows, and the unit of dates or None."
+    "Divide the rows of a file among smaller ones; facts of all rows, the items' ids, and the unit of dates."
     import polars as pl
     kind = _kind(path)
     if kind not in ('text','parquet'): raise ValueError(f'{path}: shards are built from CSV or Parquet files')
@@ -123,16 +152,17 @@ def _stage(path, columns, stage, n_parts):
     for numbers in ((_IDS, ()) if kind=='text' else ((),)):
         try:
             table,n,unit = scan(Path(path), columns, numbers)
-            _sink(table, stage, n_parts)
-            facts = _reduce(_staged(stage), path, n)
-            if not (numbers and facts['missing']): return facts,unit
+            _sink(table, stage, n_parts, n)
+            facts,items = _reduce(_staged(stage), path, n)
+            if not (numbers and facts['sum missing']): return facts,items,unit
         except pl.exceptions.PolarsError as e:
             if not numbers: raise ValueError(f'{path}: cannot be read ({e}); {_NEED}') from e
-    return facts,unit
+    return facts,items,unit
 
-def _staged(stage, part='*'):
-    "Parquet files of one part, or of all."
-    return sorted(Path(stage).glob(f'part={part}/*.parquet'))
+def _staged(stage, part=0, n_parts=1):
+    "Files of the rows of one part, or of all."
+    found = {f: int(f.parent.name.removeprefix('part=')) for f in Path(stage).glob('part=*/*.ipc')}
+    return sorted(f for f,i in found.items() if i%n_parts==part)
 
 # %% ../../nbs/data/05d_build.ipynb #0b4c7547
 def _without_repeats(log, names, path, duplicates):
@@ -144,23 +174,6 @@ def _without_repeats(log, names, path, duplicates):
     raise ValueError(f'{path}: user {user} and item {item} stand there twice with the same time; '
                      'pass duplicates="drop" or "keep"')
 
-# %% ../../nbs/data/05d_build.ipynb #689af2f5
-_ROWS = 1<<19 # rows of a part that are ordered at a time
-
-def _pieces(files, numbers, rows=_ROWS):
-    "Rows of a part's files, and an iterator over tables of the rows of some users each, the users ascending."
-    import polars as pl
-    table,kind = pl.scan_parquet(files),pl.Int64 if numbers else pl.String
-    if table.collect_schema()['user_id']!=kind: table = table.with_columns(pl.col('user_id').cast(kind))
-    users = table.group_by('user_id').len().sort('user_id').collect(engine='streaming')
-    ends,ids = users['len'].cum_sum().to_numpy(),users['user_id']
-    cuts = np.r_[np.unique(np.searchsorted(ends, np.arange(0, ends[-1], max(rows, ends[-1]//12)))), len(ids)]
-    def read(first, last):
-        few = pl.col('user_id').is_between(pl.lit(ids[first]), pl.lit(ids[last]))
-        piece = table.filter(few).collect(engine='streaming')
-        return piece if piece['row'].is_sorted() else piece.sort('row')
-    return int(ends[-1]),(read(a, b-1) for a,b in zip(cuts.tolist(), cuts[1:].tolist()))
-
 # %% ../../nbs/data/05d_build.ipynb #55f7f1fe
 def _index_items(x, facts):
     "Index [R] int32 in the catalogue of each id of a column."
@@ -171,19 +184,20 @@ def _index_items(x, facts):
     x = x.to_numpy()
     return np.searchsorted(known, x).astype('int32') if facts['place'] is None else facts['place'][x]
 
-def _order_piece(frame, facts):
-    "Arrays of some rows by user and time, items as indices, and the text of ids that are text."
+def _order_piece(files, facts):
+    "Arrays of the rows of some users by user and time, items as indices, and the text of ids that are text."
     import polars as pl
+    frame = _read(files)
+    if not frame['row'].is_sorted(): frame = frame.sort('row')
     names,timed = dict(item_id=facts['known']),'timestamp' in frame.columns
     if not timed: frame = frame.with_columns(timestamp=pl.col('row').cast(pl.Int64))
-    if not facts['user_id']:
-        user,names['user_id'] = _encode(frame['user_id'])
-        frame = frame.with_columns(user_id=user)
-    item = frame.drop_in_place('item_id').cast(pl.Int64 if facts['item_id'] else pl.String)
+    user,item = (frame.drop_in_place(c).cast(pl.Int64 if facts[c] else pl.String) for c in _IDS)
     out = dict(item_id=_index_items(item, facts))
-    del item # two copies are too many
-    for c in ('user_id','rating','timestamp'):
+    if not facts['user_id']: user,names['user_id'] = _encode(user)
+    out['user_id'] = user.to_numpy(writable=True)
+    for c in ('rating','timestamp'):
         if c in frame.columns: out[c] = frame.drop_in_place(c).to_numpy(writable=True)
+    del frame,user,item # two copies are too many
     out = _sort_log(out)
     if timed and facts['duplicates']!='keep':
         out = _without_repeats(out, names, facts['source'], facts['duplicates'])
@@ -202,42 +216,50 @@ def _facts(stage, stamp):
         place[known] = np.arange(len(known))
     return facts|dict(items=items, known=known, place=place)
 
-def _insert(x, n, at, values):
-    "Write values into an array of n, made where there is none, and widened where they need it."
-    kind = values.dtype if x is None else np.promote_types(x.dtype, values.dtype)
-    x = np.empty(n, kind) if x is None else x.astype(kind, copy=False)
-    x[at:at+len(values)] = values
-    return x
+# %% ../../nbs/data/05d_build.ipynb #5811d251
+def _merge(columns, starts, sizes, none='int32'):
+    "Join a column of some files, whose users have `sizes` rows, so that each user's begin at their start."
+    kinds = [x.dtype for x in columns]
+    out = np.empty(sum(map(len, columns)), np.result_type(*kinds) if kinds else none)
+    for start,size in zip(starts, sizes):
+        x = columns.pop(0)
+        out[np.repeat(start-(size.cumsum()-size), size)+np.arange(len(x))] = x
+    return out
 
-# %% ../../nbs/data/05d_build.ipynb #cba2ed3f
+# %% ../../nbs/data/05d_build.ipynb #85ec27fb
+def _columns(files, facts):
+    "Columns of some ordered rows, in their types, ids of their users, and the users' numbers of rows."
+    log,names = _order_piece(files, facts)
+    user,time,n = log['user_id'],log['timestamp'],len(log['user_id'])
+    starts = np.flatnonzero(np.r_[True, user[1:]!=user[:-1]])
+    reward = Rewards(**facts['rewards'])(log['rating']) if 'rating' in log else np.ones(n, 'int8')
+    time = time.astype('int32' if -2**31<=time.min() and time.max()<2**31 else 'int64')
+    ids = user[starts] if facts['user_id'] else names['user_id'][user[starts]]
+    return [log['item_id'],reward,time],ids,np.diff(np.r_[starts, n])
+
 def _part_arrays(files, facts):
-    "Arrays of the ratings of a part, and of its users."
-    text,rewards = not facts['user_id'],Rewards(**facts['rewards'])
-    out = dict(item=np.zeros(0, 'int32'), reward=np.zeros(0, 'int8'), timestamp=np.zeros(0, 'int32'))
-    ids,sizes,at = [np.zeros(0, str if text else 'int64')],[np.zeros(0, 'int64')],0
-    n,tables = _pieces(files, not text) if files else (0,[]) # no user may fall to this part
-    if files: out = dict.fromkeys(out)
-    for frame in tables:
-        log,names = _order_piece(frame, facts)
-        del frame
-        user,time = log['user_id'],log['timestamp']
-        reward = rewards(log['rating']) if 'rating' in log else np.ones(len(user), 'int8')
-        time = time.astype('int32' if -2**31<=time.min() and time.max()<2**31 else 'int64')
-        for name,x in (('item',log['item_id']), ('reward',reward), ('timestamp',time)):
-            out[name] = _insert(out[name], n, at, x)
-        starts = np.flatnonzero(np.r_[True, user[1:]!=user[:-1]])
-        ids.append(names['user_id'][user[starts]] if text else user[starts])
-        sizes.append(np.diff(np.r_[starts, len(user)]))
-        at += len(user)
-    bounds = np.r_[0, np.concatenate(sizes).cumsum()].astype('int64')
-    return {name: x[:at] for name,x in out.items()}|dict(bounds=bounds),np.concatenate(ids)
+    "Arrays of a part's ratings and users, but for their split, and the users' ids."
+    by_folder = {f.parent: [] for f in files}
+    for f in files: by_folder[f.parent].append(f) # no user may fall to this part
+    found = [_columns(x, facts) for x in by_folder.values()]
+    columns,each,sizes = map(list, zip(*found)) if found else ([],[],[])
+    del found
+    ids = np.concatenate(each) if each else np.zeros(0, 'int64' if facts['user_id'] else str)
+    order,counts = np.argsort(ids),np.concatenate([np.zeros(0, 'int64'),*sizes])
+    bounds,starts = np.r_[0, counts[order].cumsum()],np.empty(len(ids), 'int64')
+    starts[order] = bounds[:-1]
+    starts = np.split(starts, np.cumsum([len(x) for x in each])[:-1])
+    out = {}
+    for name,none in dict(item='int32', reward='int8', timestamp='int32').items():
+        out[name] = _merge([c.pop(0) for c in columns], starts, sizes, none)
+    return out|dict(bounds=bounds),ids[order]
 
 def _build_part(folder, i):
     "Write one part of a folder whose rows are staged, unless it is there."
     stage,path = Path(folder)/'staged',_part_path(folder, i)
     if path.exists(): return i # a scheduler asks again where it lost the answer
     facts = _facts(stage, (stage/'facts.json').stat().st_mtime_ns)
-    arrays,ids = _part_arrays(_staged(stage, i), facts)
+    arrays,ids = _part_arrays(_staged(stage, i, facts['n_parts']), facts)
     names = ids if facts['user_id'] else _to_json(ids.tolist())
     arrays |= dict(split=_split_by_hash(ids, *facts['split']), user_id=names, items=facts['items'])
     counts = dict(n_ratings=len(arrays['item']), n_users=len(ids), n_items=len(facts['known']))
@@ -257,18 +279,17 @@ def _plan(source, n_parts, columns, items, rewards, low, duplicates, split):
 
 def _prepare_parts(folder, source, items, split, plan, n_parts, columns, rewards, low, duplicates):
     "Stage the rows and write the facts of all parts; the facts."
-    import polars as pl
     scale,stage = None if rewards is None else Rewards.of(rewards),folder/'staged'
     if scale and scale.events: raise ValueError('shards hold no names of events; map them to numbers first')
     if scale and scale.implicit: columns = dict(columns, rating='')
-    found,unit = _stage(source, columns, stage, n_parts)
-    if found['missing']:
-        raise ValueError(f"{source}: {found['missing']:,} values are missing; mend or drop these rows")
-    ids = pl.scan_parquet(_staged(stage)).select(pl.col('item_id').unique()).collect(engine='streaming')
-    ids = ids['item_id'].cast(pl.Int64 if found['item_id'] else pl.String).sort()
-    ids = _id_array(ids.to_numpy() if found['item_id'] else ids.to_list())
-    table,known,notes = _catalogue(items, ids)
-    with atomic_write(stage/'items.json') as part: part.write_bytes(_table_json(table).tobytes())
+    found,ids,unit = _stage(source, columns, stage, n_parts)
+    if found['sum missing']:
+        raise ValueError(f"{source}: {found['sum missing']:,} values are missing; mend or drop these rows")
+    if items is None: content,known,notes = _to_json(_named(ids)),ids,[] # pandas takes 70 MB
+    else:
+        table,known,notes = _catalogue(items, ids)
+        content = _table_json(table)
+    with atomic_write(stage/'items.json') as part: part.write_bytes(content.tobytes())
     facts = dict(plan=plan, n_parts=n_parts, source=str(source), duplicates=duplicates, split=split)
     facts |= dict(unit=unit or _time_unit(found, source), user_id=found['user_id'],
                   item_id=known.dtype.kind!='U', rewards=asdict(_scale(found, source, rewards, low)),

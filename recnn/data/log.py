@@ -151,15 +151,18 @@ def _one_kind(items, ids):
     return items,ids.astype(kind)
 
 # %% ../../nbs/data/03_log.ipynb #448c31a5
+def _named(ids):
+    "Columns of an item table, as lists, for items of which nothing is known but their ids."
+    return dict(item_id=ids.tolist(), title=[f'item {i}' for i in ids.tolist()])
+
 def _catalogue(items, ids):
     "An item table with a row for every id, the ids in its kind, and how many of them it lacked."
     import pandas as pd
-    named = lambda ids: pd.DataFrame(dict(item_id=ids, title=[f'item {i}' for i in ids.tolist()]))
-    if items is None: return named(ids),ids,[]
+    if items is None: return pd.DataFrame(_named(ids)),ids,[]
     items,ids = _one_kind(items, ids)
     new = ids[~np.isin(ids, _id_array(items['item_id']))]
     if len(new)==0: return items,ids,[]
-    out = pd.concat([items, named(new)], ignore_index=True)
+    out = pd.concat([items, pd.DataFrame(_named(new))], ignore_index=True)
     for c in out:
         if c=='year': out[c] = out[c].fillna(0).astype('int64')
         elif not pd.api.types.is_numeric_dtype(out[c]): out[c] = out[c].astype(object).fillna('')
