@@ -292,13 +292,17 @@ def _rate(done, planned, warm=50):
     return min(1, (done+1)/warm)*(.05+.95*.5*(1+math.cos(math.pi*min(done/planned, 1))))
 
 @patch
+def rate(self:ItemAgent): return _rate(self.n_updates, self.planned)
+
+@patch
 def move(self:ItemAgent,
     optimizer:torch.optim.Optimizer, # of the weights to change
     lr:float, # largest step size
     loss:torch.Tensor, # scalar
 )->torch.Tensor: # the loss, detached
     "Take one step of the schedule."
-    for group in optimizer.param_groups: group['lr'] = lr*_rate(self.n_updates, self.planned)
+    for group in optimizer.param_groups:
+        if not isinstance(group['lr'], torch.Tensor): group['lr'] = lr*self.rate() # else `_Graphs` fills it
     return step(optimizer, loss)
 
 @patch

@@ -61,10 +61,12 @@ class TopKReinforce(BehaviourCloning):
         loss = -self.log_prob(batch, self.behaviour, self.generator).mean()
         return self.move(self.behaviour_optimizer, self.config.actor_lr, loss)
 
+    def warms_up(self): return self.n_updates<self.config.warm*(self.planned or 0)
+    def phase(self): return self.moves_critic(),self.warms_up()
     def update_actor(self, batch):
         c,batch = self.config,SequenceBatch.of(batch)
         logs = dict(beta_loss=self.update_behaviour(batch))
-        if self.n_updates<c.warm*(self.planned or 0):
+        if self.warms_up():
             self.actor.load_state_dict(self.behaviour.state_dict())
             return logs|dict(actor_loss=logs['beta_loss'], ratio=torch.ones(()))
         with torch.no_grad(): # nothing is dropped where the policies are compared

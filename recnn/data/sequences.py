@@ -113,7 +113,7 @@ def _pieces(self:Dataset, length, seed, epoch, shuffle=True):
 def _times(self:Dataset):
     "Times [R] of the log on the device; all parts share them."
     self._columns()
-    if len(self._shared)==2: 
+    if len(self._shared)==2:
         self._shared.append(torch.from_numpy(np.asarray(self.log.timestamp)).to(self.device))
     return self._shared[2]
 
