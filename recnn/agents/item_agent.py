@@ -12,7 +12,7 @@ import torch
 from .agent import Agent
 from .config import ItemConfig
 from .nets import _use_encoder, soft_update, step
-from .sequence_nets import (_CrossEntropy, _HistoryEncoder, _ItemCritic, _ItemPolicy,
+from .sequence_nets import (_chunk, _CrossEntropy, _HistoryEncoder, _ItemCritic, _ItemPolicy,
                                         _sampled_cross_entropy)
 from .taste import _Taste
 from ..data.sequences import SequenceBatch
@@ -211,7 +211,7 @@ def behaviour_loss(self:ItemAgent,
     "Cross-entropy of the policy against the items that were chosen."
     actor,proto,m = self.actor,self.proto(batch) if proto is None else proto,self.config.n_sampled
     matrix,bias = actor.encoder.items,actor.bias
-    if m==0 or m>=len(bias): return _CrossEntropy.apply(proto, matrix, bias, batch.item, 64)
+    if m==0 or m>=len(bias): return _CrossEntropy.apply(proto, matrix, bias, batch.item, _chunk(matrix))
     p = (self.item_table.counts+1)**.75 # flatter than the items' frequencies
     return _sampled_cross_entropy(proto, matrix, bias, batch.item, p/p.sum(), m, self.generator)
 

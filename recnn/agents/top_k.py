@@ -10,7 +10,7 @@ import torch
 from .bc import BehaviourCloning
 from .config import _check_range
 from .item_agent import ItemAgent, ItemConfig
-from .sequence_nets import _CrossEntropy
+from .sequence_nets import _chunk, _CrossEntropy
 from ..data.sequences import SequenceBatch
 
 # %% auto #0
@@ -55,7 +55,8 @@ class TopKReinforce(BehaviourCloning):
 
     def log_prob(self, batch, actor, generator=None): # [n] of the items that were chosen
         proto = batch.pick(actor(batch.items[:,:-1], batch.rewards[:,:-1], generator))
-        return -_CrossEntropy.apply(proto, actor.encoder.items, actor.bias, batch.item, 64)
+        matrix = actor.encoder.items
+        return -_CrossEntropy.apply(proto, matrix, actor.bias, batch.item, _chunk(matrix))
 
     def update_behaviour(self, batch): # eq. 5, with weights of its own
         loss = -self.log_prob(batch, self.behaviour, self.generator).mean()
