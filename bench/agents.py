@@ -180,13 +180,13 @@ def find_d3rlpy():
     return d3rlpy
 
 
-def d3rlpy_agent(d3rlpy, name, buffer, batch_size, device):
+def d3rlpy_agent(d3rlpy, name, buffer, batch_size, device, **options):
     "A function that makes one update of an agent of d3rlpy."
     config = getattr(d3rlpy.algos, f"{name}Config")
     nets = {f"{net}_encoder_factory": d3rlpy.models.VectorEncoderFactory([HIDDEN, HIDDEN])
             for net in ("actor", "critic")}
     rates = dict(actor_learning_rate=1e-4, critic_learning_rate=1e-3)
-    algo = config(batch_size=batch_size, gamma=.9, **rates, **nets).create(device=str(device))
+    algo = config(batch_size=batch_size, gamma=.9, **rates, **nets, **options).create(device=str(device))
     algo.build_with_dataset(buffer)
     return lambda: algo.update(buffer.sample_transition_batch(batch_size))
 

@@ -224,6 +224,16 @@ def update(self:Agent,
     raise NotImplementedError(f'{type(self).__name__} has no update')
 
 @patch
+def phase(self:Agent):
+    "Kind of the next update: updates of one kind take the same steps."
+    return None
+
+@patch
+def rate(self:Agent):
+    "Factor of the step sizes in the next update; None where they never change."
+    return None
+
+@patch
 def pretrain_step(self:Agent,
     batch:Batch, # transitions on the agent's device
     returns:torch.Tensor, # [B] discounted sums of their rewards and all later ones

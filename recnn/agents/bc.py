@@ -32,10 +32,11 @@ class BehaviourCloning(ItemAgent):
         loss = self.actor_loss(SequenceBatch.of(batch))
         return dict(actor_loss=self.move(self.actor_optimizer, self.config.actor_lr, loss))
 
+    def moves_critic(self): return self.critic is not None and (self.n_updates+1)%self.critic_every==0
+    def phase(self): return self.moves_critic()
     def update(self, batch): # pieces of histories, or windows
         batch = SequenceBatch.of(batch)
-        due = self.critic is not None and (self.n_updates+1)%self.critic_every==0
-        logs = self.update_critic(batch) if due else {}
+        logs = self.update_critic(batch) if self.moves_critic() else {}
         logs |= self.update_actor(batch)
         self.finish()
         return logs

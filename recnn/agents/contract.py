@@ -9,6 +9,7 @@ from copy import deepcopy
 from pathlib import Path
 import torch
 from .agent import random_batch
+from .graphs import _waits
 from ..data.windows import Batch
 
 # %% auto #0
@@ -71,6 +72,13 @@ def _check_update(agent, batch:Batch)->None:
         same = all(torch.equal(p, w) for p,w in zip(getattr(agent, n).parameters(), old))
         assert not same, f'four updates leave the {n} unchanged'
 
+# %% ../../nbs/agents/23_contract.ipynb #345a3a8d
+def _check_waits(agent, batch:Batch)->None:
+    "`update` never makes the host wait for a GPU."
+    for _ in range(4):
+        with _waits() as found: agent.update(batch)
+        assert not found, f'update makes the host wait for a GPU: {found[0]}'
+
 # %% ../../nbs/agents/23_contract.ipynb #f1724593
 def _check_file(agent, batch:Batch)->None:
     "`save` and `load` give equal actions and values."
@@ -96,7 +104,7 @@ def _check_seed(make, batch:Batch)->None:
 
 # %% ../../nbs/agents/23_contract.ipynb #53173f97
 _CHECKS = dict(check_act=_check_act, check_policy_step=_check_policy_step, check_targets=_check_targets,
-               check_update=_check_update, check_file=_check_file)
+               check_update=_check_update, check_waits=_check_waits, check_file=_check_file)
 
 def check_agent(
     make, # function (frame_size, embed_dim, seed) -> `Agent`

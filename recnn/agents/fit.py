@@ -4,7 +4,7 @@
 
 # %% ../../nbs/agents/22_fit.ipynb #ba67ad2f
 from __future__ import annotations
-import csv, json, signal, time, warnings
+import csv, json, signal, time
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict
@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 import numpy as np
 import torch
+from .graphs import _check_options, _Graphs
 from .nets import soft_update
 from .processes import _agree, _Group, _is_first, _world
 from ..data import part_windows # noqa: F401 (`Dataset` of parts, `Dataset._valued`)
@@ -236,21 +237,6 @@ def _pretrain_critic(
             soft_update(getattr(agent, name), getattr(agent, name.removesuffix('_target')), 1.)
     return row
 
-# %% ../../nbs/agents/22_fit.ipynb #33b89767
-def _has_bfloat16(device): return device.type!='cpu' or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-
-def _check_options(n_updates, precision, device, stop_on, evaluate):
-    "Raise a `ValueError` for options of `fit` that cannot work; warn where bfloat16 is slow."
-    if int(n_updates)!=n_updates or n_updates<0:
-        raise ValueError(f'n_updates must be a whole number of at least 0, got {n_updates}')
-    if precision not in ('float32','bfloat16'):
-        raise ValueError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
-    if stop_on is not None and evaluate is None:
-        raise ValueError(f'stop_on={stop_on!r} is a key of what `evaluate` returns; pass `evaluate` too')
-    if precision=='bfloat16' and not _has_bfloat16(device):
-        warnings.warn('this CPU has no instructions for bfloat16, which makes training many times slower; '
-                      "use precision='float32'")
-
 # %% ../../nbs/agents/22_fit.ipynb #d134312b
 def _describe_run(agent, dataset, n_updates, seed, precision):
     "What a run is, for its checkpoint: a resumed run has to agree."
@@ -268,6 +254,7 @@ def _begin_run(run, dataset):
         if memory: run.best.memory = memory
     elif agent.n_updates==0 and agent.config.pretrain:
         _pretrain_critic(agent, dataset, agent.config.pretrain, run.about['seed'])
+    return run
 
 def _end_run(run, log_file, keep):
     "Write the log, remove the checkpoint or keep a last one, and restore the best weights."
@@ -322,19 +309,19 @@ def fit(
     stop_on:str|None=None, # key of what `evaluate` returns: keep the weights where it is largest
     patience:int=5, # evaluations without a better one before the run stops
     precision:str='float32', # of the products in an update: 'float32' or 'bfloat16'
+    graphs:bool=False, # record an update as a CUDA graph and replay it; needs a GPU and one process
     keep_checkpoint:bool=False, # False: remove `checkpoint` at the end; True: leave it there, complete
     callback=None, # function of each row of the log as it is made; returns True to stop training
 )->list: # log: a dict a row, with the number of updates and what `update` or `evaluate` returned
     "Train an agent on the batches of a data set."
-    _check_options(n_updates, precision, agent.device, stop_on, evaluate)
+    _check_options(n_updates, precision, graphs, agent.device, stop_on, evaluate)
     about = _describe_run(agent, dataset, n_updates, seed, precision) if checkpoint else dict(seed=seed)
     best,clock = _Best(stop_on, patience),_Clock(save_every)
-    run = _Run(agent, about, best, checkpoint, (_board(tensorboard), callback))
-    _begin_run(run, dataset)
-    with (_hold_interrupt() as noted, _Group(agent, noted, dataset) as group,
-          _bar(agent, desc, n_updates) as bar):
+    run = _begin_run(_Run(agent, about, best, checkpoint, (_board(tensorboard), callback)), dataset)
+    with _hold_interrupt() as sig, _Group(agent, sig, dataset) as group, _bar(agent, desc, n_updates) as bar:
+        update = _Graphs(group, precision) if graphs else partial(group.update, precision=precision)
         for batch in _remaining(agent, group.data, n_updates, seed, best):
-            row,n = group.update(batch, precision),agent.n_updates
+            row,n = update(batch),agent.n_updates
             due,asked = (n%_every(x, n_updates)==0 or n==n_updates for x in (log_every, evaluate_every))
             row = _checked(agent, group.data, batch, row, seed, due)
             bar.update()

@@ -11,7 +11,7 @@ import torch
 from .agent import Agent
 from .config import ItemConfig
 from .nets import _use_encoder, soft_update, step
-from .sequence_nets import (_CrossEntropy, _HistoryEncoder, _ItemCritic, _ItemPolicy,
+from .sequence_nets import (_chunk, _CrossEntropy, _HistoryEncoder, _ItemCritic, _ItemPolicy,
                                         _sampled_cross_entropy)
 from .taste import _Taste
 from ..data.sequences import SequenceBatch
@@ -209,7 +209,7 @@ def behaviour_loss(self:ItemAgent,
     "Cross-entropy of the policy against the items that were chosen."
     actor,proto,m = self.actor,self.proto(batch) if proto is None else proto,self.config.n_sampled
     matrix,bias = actor.encoder.items,actor.bias
-    if m==0 or m>=len(bias): return _CrossEntropy.apply(proto, matrix, bias, batch.item, 64)
+    if m==0 or m>=len(bias): return _CrossEntropy.apply(proto, matrix, bias, batch.item, _chunk(matrix))
     p = (self.item_table.counts+1)**.75 # flatter than the items' frequencies
     return _sampled_cross_entropy(proto, matrix, bias, batch.item, p/p.sum(), m, self.generator)
 
@@ -290,13 +290,17 @@ def _rate(done, planned, warm=50):
     return min(1, (done+1)/warm)*(.05+.95*.5*(1+math.cos(math.pi*min(done/planned, 1))))
 
 @patch
+def rate(self:ItemAgent): return _rate(self.n_updates, self.planned)
+
+@patch
 def move(self:ItemAgent,
     optimizer:torch.optim.Optimizer, # of the weights to change
     lr:float, # largest step size
     loss:torch.Tensor, # scalar
 )->torch.Tensor: # the loss, detached
     "Take one step of the schedule."
-    for group in optimizer.param_groups: group['lr'] = lr*_rate(self.n_updates, self.planned)
+    for group in optimizer.param_groups:
+        if not isinstance(group['lr'], torch.Tensor): group['lr'] = lr*self.rate() # else `_Graphs` fills it
     return step(optimizer, loss)
 
 @patch

@@ -99,6 +99,7 @@ class SA2C(SQN):
         w = (1+c.alpha*advantage/advantage.abs().mean().clamp(min=1e-8)).clamp(0, c.max_weight)
         return w/w.mean().clamp(min=1e-8)
 
+    def phase(self): return self.n_updates<self.config.warm*(self.planned or 0)
     def actor_loss(self, batch):
-        loss,c = self.behaviour_loss(batch),self.config
-        return loss.mean() if self.n_updates<c.warm*(self.planned or 0) else (self.weights(batch)*loss).mean()
+        loss = self.behaviour_loss(batch)
+        return loss.mean() if self.phase() else (self.weights(batch)*loss).mean()

@@ -11,7 +11,7 @@ from torch import nn
 import torch.nn.functional as F
 from .encoders import _draw_uniform, _dropout, _TransformerBlock
 from .nets import _use_encoder
-from ..data.loading import _holds_any
+from ..data.loading import _holds_any, _may_ask
 
 # %% auto #0
 __all__ = []
@@ -170,6 +170,10 @@ class _ItemCritic(nn.Module):
         return w@self.matrix.T + self.levels(h).T[...,None] + self.bias[:,None]
 
 # %% ../../nbs/agents/20c_sequence_nets.ipynb #e0e54c82
+def _chunk(matrix):
+    "Steps of a chunk of logits over the items of a matrix [N,D]."
+    return 64 if _may_ask(matrix) else max(2**25//len(matrix), 64)
+
 class _CrossEntropy(torch.autograd.Function):
     "Cross-entropy of a softmax over all items, chunk by chunk."
     @staticmethod

@@ -52,10 +52,11 @@ class TD3(Agent):
         loss = -self.critic.first(batch.state, self.actor(batch.state)).mean()
         return dict(actor_loss=step(self.actor_optimizer, loss))
 
+    def phase(self): return (self.n_updates+1)%self.config.policy_delay==0
     def update(self, batch):
         logs = self.update_critic(batch)
-        self.n_updates += 1
-        if self.n_updates%self.config.policy_delay==0: # change 3
+        if self.phase(): # change 3
             logs |= self.update_actor(batch)
             move_targets(self)
+        self.n_updates += 1
         return logs

@@ -10,7 +10,7 @@ import torch
 from .bc import BehaviourCloning
 from .config import _check_range
 from .item_agent import ItemAgent, ItemConfig
-from .sequence_nets import _CrossEntropy
+from .sequence_nets import _chunk, _CrossEntropy
 from ..data.sequences import SequenceBatch
 
 # %% auto #0
@@ -55,16 +55,19 @@ class TopKReinforce(BehaviourCloning):
 
     def log_prob(self, batch, actor, generator=None): # [n] of the items that were chosen
         proto = batch.pick(actor(batch.items[:,:-1], batch.rewards[:,:-1], generator))
-        return -_CrossEntropy.apply(proto, actor.encoder.items, actor.bias, batch.item, 64)
+        matrix = actor.encoder.items
+        return -_CrossEntropy.apply(proto, matrix, actor.bias, batch.item, _chunk(matrix))
 
     def update_behaviour(self, batch): # eq. 5, with weights of its own
         loss = -self.log_prob(batch, self.behaviour, self.generator).mean()
         return self.move(self.behaviour_optimizer, self.config.actor_lr, loss)
 
+    def warms_up(self): return self.n_updates<self.config.warm*(self.planned or 0)
+    def phase(self): return self.moves_critic(),self.warms_up()
     def update_actor(self, batch):
         c,batch = self.config,SequenceBatch.of(batch)
         logs = dict(beta_loss=self.update_behaviour(batch))
-        if self.n_updates<c.warm*(self.planned or 0):
+        if self.warms_up():
             self.actor.load_state_dict(self.behaviour.state_dict())
             return logs|dict(actor_loss=logs['beta_loss'], ratio=torch.ones(()))
         with torch.no_grad(): # nothing is dropped where the policies are compared

@@ -4,6 +4,7 @@
 
 # %% ../../nbs/app/42e_part_steps.ipynb #98290381
 from __future__ import annotations
+from contextlib import contextmanager
 from pathlib import Path
 from .arguments import _columns, _is_movielens, _settings
 from .outputs import _keep_others, _keep_table, _write_table
