@@ -85,6 +85,12 @@ def kills(args, keep):
     with Kills() as k: return run_tries("kills", args.size(1000), lambda i: k.one(args.seed, i), keep, 200)
 
 
+def parts(args, keep):
+    "Workers, commands and ranks killed while parts are built and two processes train; each told to go on."
+    from campaigns.parts import PartKills
+    with PartKills() as k: return run_tries("parts", args.size(20), lambda i: k.one(args.seed, i), keep, 300)
+
+
 def servers(args, keep):
     "Downloads from servers that lie, break off or never end, each followed by one from an honest server."
     from campaigns.servers import LIES, lied
@@ -124,7 +130,7 @@ def writing(args, keep):
     return run_tries("writing", len(places), one, keep, 200, label=name, fresh=True)
 
 
-CAMPAIGNS = dict(kills=kills, logs=logs, texts=texts, flips=flips, cuts=cuts,
+CAMPAIGNS = dict(kills=kills, parts=parts, logs=logs, texts=texts, flips=flips, cuts=cuts,
                  gadgets=gadgets, bombs=bombs, hdf5=hdf5, servers=servers, tmdb=tmdb,
                  steady=steady, writing=writing)
 

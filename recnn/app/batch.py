@@ -234,7 +234,7 @@ def _recommend_parts(r, out, shards, k, lists, repeats, threads, executor):
     m,n = _begin_lists(out, plan),len(shards.parts)
     if m is not None: return m['n_rows'],m['n_users']
     r = replace(r, log=None) # a job of another process takes it along
-    job = partial(_write_lists, r, str(shards.folder), str(out), k, lists, repeats, threads)
+    job = partial(_write_lists, r, str(shards.folder), str(out.absolute()), k, lists, repeats, threads)
     with _in_evaluation([r.model]):
         for _ in _map_parts(job, [i for i in range(n) if not _lists_path(out, i).exists()], executor): pass
     counts = [_count_lists(_lists_path(out, i), k) for i in range(n)]

@@ -331,7 +331,7 @@ def build_shards(
     if n_parts<1: raise ValueError(f'n_parts must be at least 1, got {n_parts}')
     if valid<0 or test<0 or valid+test>=1:
         raise ValueError(f'valid and test must be fractions that leave some users, got {valid} and {test}')
-    folder,split = Path(folder),[valid,test,seed]
+    folder,split = Path(folder).absolute(),[valid,test,seed] # other processes may work elsewhere
     own = {name: c for name,c in (columns or {}).items() if name!='title'}
     table = None if items is None else read_items(items, columns)
     plan = _plan(source, n_parts, own, table, rewards, low, duplicates, split)
@@ -343,4 +343,5 @@ def build_shards(
         more = {name: facts[name] for name in ('n_parts','split','rewards','source','notes','plan')}
         _write_manifest(folder, **more)
         shutil.rmtree(folder/'staged')
+        for left in folder.glob('.part-*'): left.unlink(missing_ok=True) # of processes that were killed
     return Shards(folder)

@@ -102,7 +102,7 @@ class Shards:
     def __init__(self,
         folder:str|Path, # with a manifest.json; path, or a URL that fsspec knows
     ):
-        self.folder = str(folder).rstrip('/') if _is_url(folder) else Path(folder)
+        self.folder = str(folder).rstrip('/') if _is_url(folder) else Path(folder).absolute()
         file,again = f'{self.folder}/manifest.json','build it with `build_shards`'
         try:
             with _nearby(self.folder, 'manifest.json') as path: text = path.read_bytes()
