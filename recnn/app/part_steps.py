@@ -54,7 +54,7 @@ def _train_parts(args):
     from recnn.app.recommender import fit, load
     shards,cls = _open_parts(args.data),find_model(args.agent)
     _check_learns(cls)
-    for flag in ('start','vectors','updates'):
+    for flag in ('start','vectors','updates','graphs'):
         if getattr(args, flag):
             raise ValueError(f'--{flag}: {cls.name} is not trained step by step, and has no vectors')
     def same(path):

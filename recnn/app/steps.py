@@ -120,6 +120,8 @@ def _training_arguments(parser):
     parser.add_argument('--updates', type=_at_least(1), metavar='N',
                         help='updates of an agent (default: by the algorithm and the log)')
     parser.add_argument('--pad', action='store_true', help='learn from users with fewer than T+1 ratings too')
+    parser.add_argument('--graphs', action='store_true',
+                        help='record updates of agents as CUDA graphs; with --device cuda')
     arguments = _frame_argument,_dim_argument,_device_argument,_seed_argument,_force_argument
     for add in arguments: add(parser)
 
@@ -170,7 +172,7 @@ def _fit(cls, log, vectors, out, args, words=None, start=None):
         watch = _watch(cls, log, vectors, args)
         if watch: print(f'{cls.label}: watched on {len(watch.queries)} validation users')
         options['fit_options'] = dict(
-            checkpoint=checkpoint, keep_checkpoint=True, desc=cls.label,
+            checkpoint=checkpoint, keep_checkpoint=True, desc=cls.label, graphs=args.graphs,
             log_file=_beside(out, '-log.csv'), evaluate=watch, evaluate_every=.05)
     model = fit(start or cls, log, vectors, frame_size=args.frame_size, pad=args.pad, seed=args.seed,
                 device=args.device, **options)
@@ -211,8 +213,9 @@ def _train_one(args):
     _print_log(args.data, log, args)
     _keep_model(args.out, cls, log, args.force)
     _settings(cls, args.set)
-    if args.updates and not cls.default_updates:
-        raise ValueError(f'--updates: {cls.name} is not trained step by step')
+    for flag in ('updates','graphs'):
+        if getattr(args, flag) and not cls.default_updates:
+            raise ValueError(f'--{flag}: {cls.name} is not trained step by step')
     if not cls.default_updates and os.environ.get('WORLD_SIZE', '1')!='1':
         raise ValueError(f'{cls.name} is not trained step by step; fit it by one process, without torchrun')
     vectors = ItemVectors.load(args.vectors) if args.vectors else start and start.vectors
