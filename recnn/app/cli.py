@@ -195,7 +195,8 @@ def _tell_users(found, most):
 def _demo(args):
     "Go the whole way."
     from recnn.app.models import DEFAULT, find_model
-    from recnn.app.recommender import _make_vectors, fit
+    from recnn.app.recommender import fit
+    from recnn.app.sources import _make_vectors
     from recnn.app.findings import _findings
     from recnn.app.report import demo_report
     from recnn.data import logfile # noqa: F401 (`Log.write`)

@@ -204,7 +204,7 @@ def _manifest(log, models, T, updates, seed, examples):
     "What the page and its tests have to know."
     import torch
     from recnn import __version__
-    from recnn.app.recommender import _reward_range
+    from recnn.app.sources import _reward_range
     from recnn.evaluation.queries import hold_out_users
     from recnn.evaluation.ranking import rank_items
     queries = hold_out_users(log).queries('test', T, pad=True)
@@ -255,7 +255,7 @@ def write_demo(
     options:dict|None=None, # of the default agent, such as `updates`
 )->dict: # what manifest.json holds
     "Train DDPG, the default agent and item-kNN, and write what the demo's page reads."
-    from recnn.app.recommender import _make_vectors
+    from recnn.app.sources import _make_vectors
     from recnn.data.log import load_sample
     folder,log = Path(folder),load_sample() if log is None else log
     _check_demo(log, updates)

@@ -67,16 +67,20 @@ def _keep_model(path, cls, log, force=False):
     "Raise an `OSError` where a file holds anything but a model of a class that learnt from a log."
     from recnn.app.models import _file
     from recnn.app.recommender import _user_keys
+    from recnn.data.shards import Shards
+    parts = isinstance(log, Shards)
     def same(path):
         arrays,meta = read_arrays(path, 'recommender')
-        learn = log.part('train')
-        keys = _user_keys(learn, np.flatnonzero(np.diff(learn.bounds)))
-        users = np.array_equal(arrays['trained_users'].numpy(), keys.view('int64'))
-        return users and meta['model']==cls.name and meta['item_ids']==log.item_ids.tolist()
+        one,users = log.log(0) if parts else log,arrays['trained_users'].numpy()
+        rated = np.flatnonzero(np.diff(one.bounds))
+        known = np.isin(_user_keys(one, rated).view('int64'), users)
+        fits = np.array_equal(known, one.split[rated]==0) and (parts or known.sum()==len(users))
+        return fits and meta['model']==cls.name and meta['item_ids']==one.item_ids.tolist()
     path = Path(path)
     if path.is_file() and _file(path)!=path:
         raise OSError(f'{path}: is a file; name a folder, or a file that ends in .safetensors')
-    return _keep_others(_file(path), f'the model {cls.label} of {log.source}', same, force)
+    source = log.folder if parts else log.source
+    return _keep_others(_file(path), f'the model {cls.label} of {source}', same, force)
 
 # %% ../../nbs/app/42c_outputs.ipynb #42e7e51a
 def _plain(

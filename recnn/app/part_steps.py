@@ -6,24 +6,43 @@
 from __future__ import annotations
 from contextlib import contextmanager
 from pathlib import Path
-from .arguments import _columns, _is_movielens, _settings
-from .outputs import _keep_others, _keep_table, _write_table
+from .arguments import _columns, _is_movielens
+from .outputs import _keep_table, _write_table
 from .schedulers import _processes
 from .terminal import _table_text, _wrap
 
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/app/42e_part_steps.ipynb #72251836
+# %% ../../nbs/app/42e_part_steps.ipynb #14b084f4
 def _is_parts(path):
     "A path names a folder, or a URL, which holds a log in parts."
-    return path is not None and ('://' in str(path) or Path(path).is_dir())
+    from recnn.data import shards
+    return path is not None and shards._is_parts(path)
 
 def _open_parts(path):
     "The log in parts of a folder."
     from recnn.data.shards import Shards
     return Shards(path)
 
+def _open_log(path):
+    "The log of a file."
+    from recnn.data import logfile # noqa: F401 (`Log.open`)
+    from recnn.data.log import Log
+    if _is_parts(path):
+        raise ValueError(f'{path}: is a folder; this command reads one file, which recnn prepare writes '
+                         'without --shards. Folders are read by embed, train, evaluate and recommend --all')
+    return Log.open(path)
+
+@contextmanager
+def _data(args):
+    "Yield the log of --data, perhaps in parts, and the executor of --scheduler."
+    if _is_parts(args.data):
+        with _processes(args.scheduler) as pool: yield _open_parts(args.data),pool
+    elif args.scheduler: raise ValueError(f'--scheduler works on the parts of a log; {args.data} is one file')
+    else: yield _open_log(args.data),None
+
+# %% ../../nbs/app/42e_part_steps.ipynb #72251836
 def _prepare_parts(args):
     "Write a log in parts."
     from recnn.data.build import build_shards
@@ -39,32 +58,22 @@ def _prepare_parts(args):
                               args.rewards, args.low, args.duplicates, args.valid, args.test, args.seed, pool)
     print(_wrap(str(shards)))
 
-# %% ../../nbs/app/42e_part_steps.ipynb #e9b50112
-@contextmanager
-def _part_ratings(args):
-    "Yield the ratings of training users, counted part by part."
-    from recnn.items.histories import _PartRatings
-    with _processes(args.scheduler) as pool: yield _PartRatings(_open_parts(args.data), executor=pool)
-
 # %% ../../nbs/app/42e_part_steps.ipynb #833c7cfe
-def _train_parts(args):
-    "Fit popularity or item-kNN on a log in parts and save it."
-    from recnn.app.models import _file, find_model
-    from recnn.app.parts import _check_learns
-    from recnn.app.recommender import fit, load
-    shards,cls = _open_parts(args.data),find_model(args.agent)
-    _check_learns(cls)
-    for flag in ('start','vectors','updates','graphs'):
-        if getattr(args, flag):
-            raise ValueError(f'--{flag}: {cls.name} is not trained step by step, and has no vectors')
-    def same(path):
-        r = load(path)
-        return r.model.name==cls.name and r.source==shards.manifest.get('source')
-    _keep_others(_file(args.out), f'the model {cls.label} of {args.data}', same, args.force)
-    with _processes(args.scheduler) as pool:
-        model = fit(cls, shards, frame_size=args.frame_size, executor=pool, **_settings(cls, args.set))
-    model.save(args.out)
-    print(_wrap(f'{args.out}: {model}'))
+def _some_users(log, name, most):
+    "Ratings of the first `most` users of 'train', 'valid' or 'test'; no more parts are read than needed."
+    from dataclasses import replace
+    import numpy as np
+    from recnn.data.shards import Shards
+    few,found = lambda x, n: x.select(np.isin(x.user, x.users(name)[:n])),[]
+    if not isinstance(log, Shards): return few(log, most)
+    for i in range(len(log.parts)):
+        found.append(few(log.log(i), most))
+        most -= len(found[-1].users(name))
+        if most<=0: break
+    column = lambda c: np.concatenate([getattr(x, c) for x in found])
+    n = np.concatenate([np.diff(x.bounds) for x in found])
+    columns = {c: column(c) for c in ('user_ids','item','reward','timestamp','split')}
+    return replace(found[0], bounds=np.r_[0, np.cumsum(n)], **columns)
 
 # %% ../../nbs/app/42e_part_steps.ipynb #3c5c2708
 _LEARN = 'popularity','item_knn'

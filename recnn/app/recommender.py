@@ -7,6 +7,7 @@ from __future__ import annotations
 import warnings
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -16,11 +17,11 @@ from ..agents.fit import fit as train
 from ..agents.model import Model
 from .histories import _find_items, _find_users, _read_history, _user_keys
 from .models import DEFAULT, _by_name, _class_of, _file, _to_read, find_model # noqa: F401 (DEFAULT)
-from .parts import _check_any, _check_known, _fit_parts, _rank_parts, _reward_ends
+from .parts import _check_any, _check_known, _rank_parts
+from .sources import _opened, _source, _vectors_of
 from .titles import _differ
 from ..data.log import Log, Rewards, load_sample
 from ..data.shards import Shards
-from ..data.windows import Dataset
 from ..evaluation.queries import Queries, _model_scores, _seen, _states, hold_out_users
 from ..evaluation.ranking import _lists, measure, rank_table
 from ..io import patch, read_arrays, write_arrays
@@ -54,38 +55,18 @@ class Recommender:
         n_items,n_users = len(self.item_ids),len(self.trained_users)
         return f'{self.name}: {n_items:,} items, learnt from {n_users:,} users of {self.source}'
 
-# %% ../../nbs/app/40_recommender.ipynb #65962984
-def _make_vectors(log, dim, seed, device):
-    "Vectors of a log's items, from what may be learnt from."
-    from recnn.items.merge import embed_items
-    return embed_items(log, dim=dim, seed=seed, device=device)
-
-def _vectors_of(log, vectors):
-    "Vectors of a log's items in their order; the few items that have none get the mean of the others."
-    ids = log.item_ids
-    there = np.isin(ids, vectors.ids) if ids.dtype.kind==vectors.ids.dtype.kind else np.zeros(len(ids), bool)
-    if 2*there.sum()<=len(ids): return vectors # `Dataset` refuses them
-    known = vectors.align(ids[there])
-    other = _differ(known.ids, np.array(log.titles, object)[there].tolist(), known.titles)
-    if other: raise ValueError('the vectors are of other items: id {0} is {1!r} in the log and {2!r} in the '
-                               'vectors; embed the items of this log'.format(*other))
-    if there.all(): return vectors
-    matrix = known.matrix.mean(0).repeat(len(ids), 1)
-    matrix[torch.from_numpy(there)] = known.matrix
-    missing = ids[~there].tolist()
-    warnings.warn(f'{len(missing):,} of {len(ids):,} items have no vector, such as id {missing[0]}; they get '
-                  'the mean of the others')
-    return ItemVectors(ids, matrix, log.titles)
-
-def _reward_range(log, learn):
-    "Smallest, mean and largest reward; the mean is that of the users who are learnt from."
-    low,high,mean = float(log.reward.min()),float(log.reward.max()),float(learn.reward.mean(dtype='float64'))
-    return _reward_ends(log.rewards, low, mean, high)
+# %% ../../nbs/app/40_recommender.ipynb #39b24476
+def _windows(of, vectors, frame_size, pad, device):
+    "Windows to learn from; padded ones where nobody has a full one."
+    data = of.windows(vectors, frame_size, pad, device)
+    if pad or len(data): return data
+    warnings.warn(f'nobody has {frame_size}+1 ratings; windows are padded')
+    return of.windows(vectors, frame_size, True, device)
 
 # %% ../../nbs/app/40_recommender.ipynb #9a36c874
 def fit(
     which='default', # name of a model, 'module:Class', a class, or a `Recommender` to train further
-    log:Log|Shards|None=None, # log to learn from; the bundled sample when absent
+    log:Log|Shards|str|Path|None=None, # log to learn from, perhaps in parts, or its path; None: the sample
     vectors:ItemVectors|None=None, # of the log's items; `embed_items` makes what a model needs when absent
     users:str='train', # users to learn from: 'train', or 'all' once the model has been chosen
     frame_size:int|None=None, # T, items in a state; that of the model, 10 or 50, when absent
@@ -93,26 +74,21 @@ def fit(
     pad:bool=False, # learn from padded windows too, so that users with few ratings count
     seed:int=0, # random seed of vectors, weights and batches
     device:str='cpu', # where to train
+    executor=None, # with a `map`, for counts over the parts of `Shards`; None: one part after another
     **options, # of the model: fields of its configuration; of agents `updates` and `callback` too
 )->Recommender:
     "Fit an agent or a baseline on the training users of a log."
-    if users not in ('train','all'): raise ValueError(f"users must be 'train' or 'all', got {users!r}")
-    if isinstance(which, Recommender): return _fit_longer(which, log, users, pad, seed, device, **options)
-    cls,log = find_model(which),load_sample() if log is None else log
-    if isinstance(log, Shards): return Recommender(**_fit_parts(cls, log, users, frame_size, **options))
-    learn = log.part('train') if users=='train' else log
-    if vectors is not None: vectors = _vectors_of(log, vectors)
-    elif cls.needs_vectors: vectors = _make_vectors(learn, dim, seed, device)
-    if frame_size is None and not cls.whole_histories: frame_size = log.frame_size
+    if isinstance(which, Recommender):
+        return _fit_longer(which, log, users, pad, seed, device, executor, **options)
+    cls,of = find_model(which),_source(load_sample() if log is None else log, users, executor)
+    of.check(cls)
+    if vectors is not None: vectors = _vectors_of(of.catalogue, vectors)
+    elif cls.needs_vectors: vectors = of.embed(dim, seed, device)
+    if frame_size is None and not cls.whole_histories: frame_size = of.catalogue.frame_size
     frame_size = frame_size or cls.frame_size
-    dataset = Dataset(learn, vectors, frame_size, pad or cls.whole_histories, device)
-    if len(dataset)==0 and not dataset.pad:
-        warnings.warn(f'nobody has {frame_size}+1 ratings; windows are padded')
-        dataset = Dataset(learn, vectors, frame_size, True, device)
-    model = cls.learn(dataset, seed=seed, device=device, **options)
-    trained = np.flatnonzero(np.diff(learn.bounds))
-    return Recommender(model, log.item_ids, log.titles, log.rewards, frame_size, _reward_range(log, learn),
-                       _user_keys(learn, trained), vectors, log.source, log)
+    windows = partial(_windows, of, vectors, frame_size, pad or cls.whole_histories, device)
+    return Recommender(of.fit(cls, windows, seed=seed, device=device, **options), of.catalogue.item_ids,
+                       of.catalogue.titles, of.catalogue.rewards, frame_size, vectors=vectors, **of.about())
 
 # %% ../../nbs/app/40_recommender.ipynb #c40c0011
 def _check_log(r, log):
@@ -128,19 +104,20 @@ def _check_log(r, log):
                          f'({log.rewards}); read the log with the same rewards')
 
 # %% ../../nbs/app/40_recommender.ipynb #61835291
-def _fit_longer(r, log, users, pad, seed, device, updates=None, callback=None, fit_options=None):
+def _fit_longer(r, log, users, pad, seed, device, executor, updates=None, callback=None, fit_options=None):
     "A recommender whose agent was trained by further updates."
     if not r.model.default_updates:
         raise ValueError(f'{r.name} is not trained step by step; fit it again: fit({r.model.name!r}, log)')
     log = r.log if log is None else log
-    if log is None: raise ValueError('the model was loaded without a log; pass log=...')
-    _check_log(r, log)
-    learn,agent = log.part('train') if users=='train' else log,deepcopy(r.model)
-    dataset = Dataset(learn, r.vectors, r.frame_size, pad or agent.whole_histories, device)
+    if log is None: raise ValueError('it was fitted on a log in parts, or loaded without a log; pass log=...')
+    of,agent = _source(log, users, executor),deepcopy(r.model)
+    _check_log(r, of.catalogue)
+    dataset = of.windows(r.vectors, r.frame_size, pad or agent.whole_histories, device)
     n = agent.n_updates+(agent._default_updates(dataset) if updates is None else updates)
     agent.history = r.history+train(agent, dataset, n, seed, **dict(callback=callback)|(fit_options or {}))
-    keys = np.union1d(r.trained_users, _user_keys(learn, np.flatnonzero(np.diff(learn.bounds))))
-    return replace(r, model=agent, trained_users=keys, source=log.source, log=log)
+    about = of.about()
+    keys = np.union1d(r.trained_users, about.pop('trained_users'))
+    return replace(r, model=agent, trained_users=keys, **about|dict(reward_range=r.reward_range))
 
 # %% ../../nbs/app/40_recommender.ipynb #ef1285b0
 @patch
@@ -331,7 +308,7 @@ def _rank(models, log, k, part, leaks, seed, repeats):
 # %% ../../nbs/app/40_recommender.ipynb #de9c71e0
 def evaluate(
     models, # names, classes or recommenders, one or a list; names and classes are fitted first
-    log:Log|Shards|None=None, # log whose held-out users are asked; the bundled sample when absent
+    log:Log|Shards|str|Path|None=None, # log whose held-out users are asked, or its path; None: the sample
     k=10, # length of the lists, a number or several
     part:str='test', # users to ask: 'valid' to choose, 'test' to report
     leaks:str='refuse', # models that were trained on the users who are asked: 'refuse', or 'keep'
@@ -340,7 +317,7 @@ def evaluate(
     executor=None, # with a `map`, for the parts of `Shards`; None: one part after another
 )->pd.DataFrame: # a row a model; the protocol in `attrs`
     "Ranking and diversity of several models on the last item of each held-out user, among all items."
-    log = load_sample() if log is None else log
+    log = load_sample() if log is None else _opened(log)
     if isinstance(log, Shards):
         fitted = [m if isinstance(m, Recommender) else fit(m, log, seed=seed, executor=executor)
                   for m in (models if isinstance(models, (list,tuple)) else [models])]

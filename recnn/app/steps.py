@@ -10,8 +10,8 @@ from .arguments import (_advise, _at_least, _device, _log_arguments, _read_log, 
                                  _table_path)
 from .outputs import (_check_place, _keep_log, _keep_model, _keep_table, _keep_vectors,
                                _write_table)
-from .part_steps import (_evaluate_parts, _is_parts, _part_ratings, _prepare_parts,
-                                  _train_parts)
+from .part_steps import (_data, _evaluate_parts, _is_parts, _open_log, _prepare_parts,
+                                  _some_users)
 from .schedulers import _scheduler_argument
 from .terminal import _table_text, _wrap
 
@@ -34,16 +34,6 @@ def _repeats_argument(parser):
 
 def _data_argument(parser, required=True):
     parser.add_argument('--data', metavar='FILE', required=required, help='log of `recnn prepare`')
-
-def _open_log(path):
-    "The log of a file."
-    from recnn.data import logfile # noqa: F401 (`Log.open`)
-    from recnn.data.log import Log
-    if _is_parts(path):
-        raise ValueError(f'{path}: is a folder; this command reads one file, which recnn prepare writes '
-                         'without --shards. Folders are read by embed, evaluate, recommend --all, and train '
-                         '--agent item_knn or popularity')
-    return Log.open(path)
 
 def _print_log(name, log, args):
     "Print size, rewards and windows of a log."
@@ -98,19 +88,16 @@ def _embed_arguments(parser):
 
 def _embed(args):
     "Write the vectors of a log's items."
-    if _is_parts(args.data):
-        with _part_ratings(args) as parts: return _write_vectors(args, parts)
-    _write_vectors(args, _open_log(args.data).part('train'))
-
-def _write_vectors(args, log):
-    from recnn.items.histories import _item_counts
+    from recnn.items.histories import _item_counts, _PartRatings
     from recnn.items.merge import embed_items
     from recnn.items.text import embed_texts
     options = dict(model=args.text_model, device=args.device)
-    _keep_vectors(args.out, log, args.force)
-    most = min(64, (_item_counts(log)>0).sum()-1)
-    if args.vectors=='text': vectors = embed_texts(log, args.dim or most, **options)
-    else: vectors = embed_items(log, args.dim, seed=args.seed, **options)
+    with _data(args) as (log,pool):
+        log = _PartRatings(log, executor=pool) if _is_parts(args.data) else log.part('train')
+        _keep_vectors(args.out, log, args.force)
+        most = min(64, (_item_counts(log)>0).sum()-1)
+        if args.vectors=='text': vectors = embed_texts(log, args.dim or most, **options)
+        else: vectors = embed_items(log, args.dim, seed=args.seed, **options)
     vectors.save(args.out)
     print(f'{args.out}: {len(vectors):,} items, dimension {vectors.dim}')
 
@@ -152,17 +139,16 @@ def _list_length(log, most=10):
 
 def _watch(cls, log, vectors, args, most=500):
     "What is measured during training, on some validation users; None where nobody has a window."
-    import numpy as np
     from recnn.data.windows import Dataset
     from recnn.evaluation.ranking import Watch
-    few = log.select(np.isin(log.user, log.users('valid')[:most]))
-    T = args.frame_size or (None if log.frame_size and not cls.whole_histories else cls.frame_size)
+    few = _some_users(log, 'valid', most)
+    T = args.frame_size or (None if few.frame_size and not cls.whole_histories else cls.frame_size)
     for pad in (args.pad or cls.whole_histories,True):
         part = Dataset(few, vectors, T, pad, args.device).part('valid')
         if len(part): return Watch(part, _list_length(few))
 
 # %% ../../nbs/app/42b_steps.ipynb #082009b6
-def _fit(cls, log, vectors, out, args, words=None, start=None):
+def _fit(cls, log, vectors, out, args, words=None, start=None, executor=None):
     "A trained model, written to `out`; `start`: a recommender to train further."
     from recnn.agents.processes import _is_first
     from recnn.app.recommender import fit
@@ -175,7 +161,7 @@ def _fit(cls, log, vectors, out, args, words=None, start=None):
             checkpoint=checkpoint, keep_checkpoint=True, desc=cls.label, graphs=args.graphs,
             log_file=_beside(out, '-log.csv'), evaluate=watch, evaluate_every=.05)
     model = fit(start or cls, log, vectors, frame_size=args.frame_size, pad=args.pad, seed=args.seed,
-                device=args.device, **options)
+                device=args.device, executor=executor, **options)
     if _is_first(): # of several processes
         model.save(out)
         checkpoint.unlink(missing_ok=True)
@@ -199,18 +185,23 @@ def _start(args, log):
 
 def _train(args):
     "Train a model and save it, by all processes that `torchrun` has started."
-    if _is_parts(args.data): return _train_parts(args)
     if os.environ.get('WORLD_SIZE', '1')=='1': return _train_one(args)
     from recnn.agents.processes import _joined
     with _joined(args.device) as args.device: _train_one(args)
 
 def _train_one(args):
     "What one process of a training does."
-    from recnn.app.recommender import _make_vectors
+    with _data(args) as (log,pool): _train_on(args, log, pool)
+
+def _train_on(args, log, executor):
+    "Train a model on a log, perhaps in parts."
+    from recnn.app.sources import _source
     from recnn.vectors import ItemVectors
-    log = _open_log(args.data)
     start,cls = _start(args, log)
-    _print_log(args.data, log, args)
+    of = _source(log, 'train', executor)
+    of.check(cls)
+    if _is_parts(args.data): print(_wrap(str(log)))
+    else: _print_log(args.data, log, args)
     _keep_model(args.out, cls, log, args.force)
     _settings(cls, args.set)
     for flag in ('updates','graphs'):
@@ -220,8 +211,8 @@ def _train_one(args):
         raise ValueError(f'{cls.name} is not trained step by step; fit it by one process, without torchrun')
     vectors = ItemVectors.load(args.vectors) if args.vectors else start and start.vectors
     if vectors is None and cls.needs_vectors:
-        vectors = _make_vectors(log.part('train'), args.dim, args.seed, args.device)
-    _fit(cls, log, vectors, args.out, args, args.set, start)
+        vectors = of.embed(args.dim, args.seed, args.device)
+    _fit(cls, log, vectors, args.out, args, args.set, start, executor)
 
 # %% ../../nbs/app/42b_steps.ipynb #bd71b9f1
 _BASELINES = 'random','popularity','item_knn','sequential_knn'

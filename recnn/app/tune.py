@@ -181,7 +181,7 @@ def tune(
     "Search for the options of a model that rank best for the validation users of a log."
     _needs('optuna', 'tune')
     from recnn.app.models import find_model
-    from recnn.app.recommender import _make_vectors
+    from recnn.app.sources import _make_vectors
     from recnn.data.log import load_sample
     cls,log = find_model(which),load_sample() if log is None else log
     log = log.select(log.split[log.user]!=2) # nothing below knows a rating of a test user
