@@ -5,7 +5,6 @@
 # %% ../../nbs/app/42e_part_steps.ipynb #98290381
 from __future__ import annotations
 from contextlib import contextmanager
-from pathlib import Path
 from .arguments import _columns, _is_movielens
 from .outputs import _keep_table, _write_table
 from .schedulers import _processes

@@ -183,6 +183,7 @@ def _start(args, log):
     args.frame_size = start.frame_size
     return start,type(start.model)
 
+# %% ../../nbs/app/42b_steps.ipynb #212c316c
 def _train(args):
     "Train a model and save it, by all processes that `torchrun` has started."
     if os.environ.get('WORLD_SIZE', '1')=='1': return _train_one(args)
