@@ -4,7 +4,7 @@
 
 # %% ../../nbs/data/05d_build.ipynb #1e962692
 from __future__ import annotations
-import hashlib, json, shutil
+import json, shutil
 from dataclasses import asdict
 from functools import lru_cache, partial
 from pathlib import Path
@@ -13,8 +13,9 @@ from .columns import _OPTIONAL, COLUMNS, _find_columns, _spelling, _unit
 from .formats import _count_lines, _kind, _lazy, _open_text
 from .log import Rewards, _catalogue, _id_array, _named
 from .logfile import _from_json, _table_json, _to_json, _write_log
-from .shards import (_HASH, Shards, _hash_ids, _map_parts, _part_path, _split_by_hash,
-                               _write_manifest)
+from .resume import _begin, _plan, _scratch, _upload
+from .shards import (
+    Shards, _hash_ids, _is_url, _map_parts, _part_path, _split_by_hash, _write_manifest)
 from .tables import _encode, _repeats, _sort_log, read_items
 from ..io import _write_json, atomic_write
 
@@ -267,16 +268,6 @@ def _build_part(folder, i):
     return i
 
 # %% ../../nbs/data/05d_build.ipynb #6733aee3
-def _plan(source, n_parts, columns, items, rewards, low, duplicates, split):
-    "What a build depends on, as text."
-    path = Path(source)
-    if not path.is_file(): raise FileNotFoundError(f'{path}: no such file; shards are built from one file')
-    stamp = path.stat().st_size,path.stat().st_mtime_ns
-    table = None if items is None else items.to_dict('list')
-    what = dict(file=str(path.resolve()), stamp=stamp, n_parts=n_parts, columns=columns, items=table,
-                rewards=rewards, low=low, duplicates=duplicates, split=split, hash=_HASH)
-    return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()
-
 def _prepare_parts(folder, source, items, split, plan, n_parts, columns, rewards, low, duplicates):
     "Stage the rows and write the facts of all parts; the facts."
     scale,stage = None if rewards is None else Rewards.of(rewards),folder/'staged'
@@ -297,25 +288,10 @@ def _prepare_parts(folder, source, items, split, plan, n_parts, columns, rewards
     _write_json(stage/'facts.json', facts, None)
     return facts
 
-# %% ../../nbs/data/05d_build.ipynb #a9f54c74
-def _begin(folder, plan, prepare):
-    "Facts of a build that begins or goes on in a folder; None where it is finished."
-    end,facts = folder/'manifest.json',folder/'staged'/'facts.json'
-    file = next((f for f in (end, facts) if f.exists()), None)
-    found = json.loads(file.read_text(encoding='utf-8')) if file else {}
-    if found.get('plan')==plan: return None if file==end else found
-    if file==end or list(folder.glob('part-*')):
-        raise FileExistsError(f'{folder}: holds shards of another file or of other settings; '
-                              'name another folder, or remove this one')
-    try: return prepare()
-    except ValueError:
-        shutil.rmtree(folder/'staged', ignore_errors=True)
-        raise
-
 # %% ../../nbs/data/05d_build.ipynb #3a23e3cb
 def build_shards(
     source:str|Path, # CSV or Parquet file, of any size
-    folder:str|Path, # where the parts go
+    folder:str|Path, # where the parts go; path, or a URL that fsspec knows
     n_parts:int=16, # parts that the users are divided among
     columns:dict|None=None, # user_id, item_id, rating, timestamp, title -> the file's name; '' to ignore
     items=None, # item table, path or data frame: an id, a title if there is one, any further columns
@@ -331,10 +307,12 @@ def build_shards(
     if n_parts<1: raise ValueError(f'n_parts must be at least 1, got {n_parts}')
     if valid<0 or test<0 or valid+test>=1:
         raise ValueError(f'valid and test must be fractions that leave some users, got {valid} and {test}')
-    folder,split = Path(folder).absolute(),[valid,test,seed] # other processes may work elsewhere
+    url,split = str(folder).rstrip('/') if _is_url(folder) else None,[valid,test,seed]
     own = {name: c for name,c in (columns or {}).items() if name!='title'}
     table = None if items is None else read_items(items, columns)
     plan = _plan(source, n_parts, own, table, rewards, low, duplicates, split)
+    folder = _scratch(url, plan) if url else Path(folder).absolute() # other processes may work elsewhere
+    if folder is None: return Shards(url)
     how = dict(plan=plan, n_parts=n_parts, columns=own, rewards=rewards, low=low, duplicates=duplicates)
     facts = _begin(folder, plan, lambda: _prepare_parts(folder, source, table, split, **how))
     if facts is not None:
@@ -344,4 +322,5 @@ def build_shards(
         _write_manifest(folder, **more)
         shutil.rmtree(folder/'staged')
         for left in folder.glob('.part-*'): left.unlink(missing_ok=True) # of processes that were killed
-    return Shards(folder)
+    if url: _upload(folder, url)
+    return Shards(url or folder)
