@@ -175,7 +175,8 @@ def _opened(log):
     return Shards(log) if _is_parts(log) else Log.open(log)
 
 def _source(log, users, executor=None):
-    "A `Log`, `Shards`, or the path of a file or folder of either, to learn from."
+    "A `Log`, `Shards`, or the path of either, to learn from; a source as it is."
     if users not in ('train','all'): raise ValueError(f"users must be 'train' or 'all', got {users!r}")
+    if isinstance(log, (_OneLog,_InParts)): return log
     log = _opened(log)
     return (_InParts if isinstance(log, Shards) else _OneLog)(log, users, executor)

@@ -33,7 +33,8 @@ def _repeats_argument(parser):
                         help='items that a user has had may come again: music, groceries')
 
 def _data_argument(parser, required=True):
-    parser.add_argument('--data', metavar='FILE', required=required, help='log of `recnn prepare`')
+    parser.add_argument('--data', metavar='FILE', required=required,
+                        help='log of `recnn prepare`: a file, or a folder of parts')
 
 def _print_log(name, log, args):
     "Print size, rewards and windows of a log."
@@ -148,8 +149,8 @@ def _watch(cls, log, vectors, args, most=500):
         if len(part): return Watch(part, _list_length(few))
 
 # %% ../../nbs/app/42b_steps.ipynb #082009b6
-def _fit(cls, log, vectors, out, args, words=None, start=None, executor=None):
-    "A trained model, written to `out`; `start`: a recommender to train further."
+def _fit(cls, log, vectors, out, args, words=None, start=None, of=None):
+    "A trained model, written to `out`; `start`: a recommender to train further; `of`: the log's source."
     from recnn.agents.processes import _is_first
     from recnn.app.recommender import fit
     options,checkpoint = _settings(cls, words),_beside(out, '.checkpoint')
@@ -160,8 +161,8 @@ def _fit(cls, log, vectors, out, args, words=None, start=None, executor=None):
         options['fit_options'] = dict(
             checkpoint=checkpoint, keep_checkpoint=True, desc=cls.label, graphs=args.graphs,
             log_file=_beside(out, '-log.csv'), evaluate=watch, evaluate_every=.05)
-    model = fit(start or cls, log, vectors, frame_size=args.frame_size, pad=args.pad, seed=args.seed,
-                device=args.device, executor=executor, **options)
+    model = fit(start or cls, of or log, vectors, frame_size=args.frame_size, pad=args.pad, seed=args.seed,
+                device=args.device, **options)
     if _is_first(): # of several processes
         model.save(out)
         checkpoint.unlink(missing_ok=True)
@@ -194,12 +195,12 @@ def _train_one(args):
     "What one process of a training does."
     with _data(args) as (log,pool): _train_on(args, log, pool)
 
-def _train_on(args, log, executor):
+def _train_on(args, log, pool):
     "Train a model on a log, perhaps in parts."
     from recnn.app.sources import _source
     from recnn.vectors import ItemVectors
     start,cls = _start(args, log)
-    of = _source(log, 'train', executor)
+    of = _source(log, 'train', pool)
     of.check(cls)
     if _is_parts(args.data): print(_wrap(str(log)))
     else: _print_log(args.data, log, args)
@@ -213,7 +214,10 @@ def _train_on(args, log, executor):
     vectors = ItemVectors.load(args.vectors) if args.vectors else start and start.vectors
     if vectors is None and cls.needs_vectors:
         vectors = of.embed(args.dim, args.seed, args.device)
-    _fit(cls, log, vectors, args.out, args, args.set, start, executor)
+    if pool and cls.default_updates: # it has counted all that is counted
+        of.about()
+        pool.shutdown()
+    _fit(cls, log, vectors, args.out, args, args.set, start, of)
 
 # %% ../../nbs/app/42b_steps.ipynb #bd71b9f1
 _BASELINES = 'random','popularity','item_knn','sequential_knn'
