@@ -162,15 +162,19 @@ def _plans(self:_PartsDataset, counts, batch_size, shuffle, seed, start, epochs)
 
 @patch
 def _read_windows(self:_PartsDataset, shuffle, seed, epoch, part):
-    "Function: slice of a part's windows in the order of an epoch -> data set, positions in it, and the part."
+    "Function: slice of a part's windows in the order of an epoch -> data set, rows, positions, and the part."
     one = self._part(part)
     order = one._order(shuffle, seed, epoch, part)
-    return lambda rows: (one,rows if order is None else order[rows],part)
+    if order is None: return lambda rows: (one,rows,rows,part)
+    order = order[slice(0, len(one))]
+    if self.pad: return lambda rows: (one,order[rows],order[rows],part) # padding is told by the position
+    one._starts = [x[order] for x in one._all_starts()] # once, so that a batch takes slices
+    return lambda rows: (one,rows,order[rows],part)
 
-# %% ../../nbs/data/05e_part_windows.ipynb #4071d42d
+# %% ../../nbs/data/05e_part_windows.ipynb #134e9a92
 @patch
 def _window_pieces(self:_PartsDataset, batch_size, shuffle, seed, start, epochs, worker, workers):
-    "Yield the windows of each batch, and their data set, positions and part."
+    "Yield the windows of each batch, and their data set, rows to read, positions and part."
     self._some(batch_size)
     counts = self._counts()
     for epoch,plan,first in self._plans(lambda e: counts, batch_size, shuffle, seed, start, epochs):
@@ -188,7 +192,7 @@ def _rows(self:_PartsDataset, batch_size, shuffle=True, seed=0, start=0, epochs=
     "Yield the positions of each batch, where the windows of a part follow those of the part before it."
     begin = np.cumsum(self._counts())-self._counts()
     for _,pieces in self._window_pieces(batch_size, shuffle, seed, start, epochs, worker, workers):
-        yield torch.cat([int(begin[part])+_positions(rows) for _,rows,part in pieces])
+        yield torch.cat([int(begin[part])+_positions(place) for _,_,place,part in pieces])
 
 def _positions(rows):
     "A slice, or a tensor, as int64."
@@ -271,10 +275,11 @@ def _valued(self:_PartsDataset, n, batch_size, gamma, end, seed):
     for size,pieces in islice(self._window_pieces(batch_size, True, seed, 0, None, 0, 1), n):
         values,places = [],[]
         def valued():
-            for one,rows,part in pieces:
+            for one,rows,place,part in pieces:
                 if not hasattr(one, 'returns'): one.returns = one._returns(gamma, end)
-                values.append(one.returns[rows.cpu()])
-                places.append(int(begin[part])+_positions(rows))
+                place = _positions(place)
+                values.append(one.returns[place])
+                places.append(int(begin[part])+place)
                 yield one,rows
         batch = self._batch(size, valued())
         yield batch,torch.cat(values),torch.cat(places)

@@ -201,7 +201,7 @@ def _locate(self:Dataset, rows):
     "First row [B] and last flag [B] of some windows."
     if self.in_memory or self.device.type!='cpu':
         if self._starts is None: self._starts = self._all_starts()
-        return _take(self._starts[0], rows),_take(self._starts[1], rows).clone()
+        return [_take(x, rows) for x in self._starts]
     if isinstance(rows, slice): start,_,done = self._windows.run(rows.start, max(rows.stop, rows.start))
     else: start,_,done = self._windows.at(np.asarray(rows.cpu()))
     return torch.from_numpy(start).to(self.device),torch.from_numpy(done).to(self.device)
@@ -244,7 +244,7 @@ def _batch(self:Dataset, n, pieces):
         if fast: _copy_fast(*d._columns(), start, self.table, x[place], items[place])
         found.append((done,) if fast else (done, *d._values(rows, start)))
         a = place.stop
-    done,*values = found[0] if len(found)==1 else map(torch.cat, zip(*found))
+    done,*values = map(torch.cat, zip(*found))
     if fast: return make_batch(x, done, items)
     items,value = values
     flat,out = items.flatten(),None if x is None else x.view(-1, shape[2])
