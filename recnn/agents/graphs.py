@@ -52,7 +52,7 @@ def _waits():
     ours = 'tell','__torch_dispatch__','__torch_function__'
     def tell(name):
         frames = [f for f in traceback.extract_stack() if '/torch/' not in f.filename and f.name not in ours]
-        found.append(f'{name} in {frames[-1].name}')
+        if frames[-1].name!='_send': found.append(f'{name} in {frames[-1].name}') # it copies without waiting
     operations,functions = _Operations(),_Functions()
     operations.tell = functions.tell = tell
     _may_ask.device = 'cuda'
@@ -105,7 +105,9 @@ def _recordable(
     for name,g in groups: g.update(capturable=True, lr=sizes.get(name, g['lr']))
     try: yield
     finally:
-        for (_,g),old in zip(groups, kept): g.update(old)
+        for (_,g),old in zip(groups, kept):
+            g.clear()
+            g.update(old)
 
 def _step_sizes(agent):
     "A tensor for the step size of each optimiser that has a schedule."

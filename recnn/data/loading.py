@@ -103,9 +103,10 @@ def _holds_any(mask):
     return not _may_ask(mask) or bool(mask.any())
 
 def _send(x, device):
-    "An array or a tensor of the CPU on a device; the host does not wait for a GPU."
+    "An array or a tensor on a device; the host does not wait for a GPU."
     x = torch.as_tensor(x)
-    return x.pin_memory().to(device, non_blocking=True) if device.type=='cuda' else x.to(device)
+    if (x.device.type,device.type)==('cpu','cuda'): return x.pin_memory().to(device, non_blocking=True)
+    return x.to(device)
 
 # %% ../../nbs/data/05a_loading.ipynb #a8c2d27b
 _GROUP = 16 # blocks whose windows are mixed

@@ -158,10 +158,10 @@ def sequences(self:Dataset,
     epoch,skip = 0,start
     while epochs is None or epoch<epochs:
         pieces,order = self._pieces(length, *((seed,epoch,1) if shuffle else ()))
-        n = -(-len(pieces)//batch_size)
+        n,order = -(-len(pieces)//batch_size),order.numpy()
         for i in range(min(skip, n), n):
             generator = _generator(seed, epoch, 2, i) if ties else None
-            yield self._sequence(pieces, order[i*batch_size:(i+1)*batch_size].numpy(), length, generator)
+            yield self._sequence(pieces, order[i*batch_size:(i+1)*batch_size], length, generator)
         epoch,skip = epoch+1,max(skip-n, 0)
 
 @patch

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset as _TorchDataset, get_worker_info
 from ..io import patch
 from ..vectors import ItemVectors
 from .loading import (_GROUP, _BlockOrder, _BufferPool, _compiled, _copy_fast, _generator,
-                                _holds_any, _Windows)
+                                _holds_any, _send, _Windows)
 from .log import Log
 from .shards import Shards, _is_parts
 from . import logfile # noqa: F401 (`Log.open`)
@@ -176,7 +176,7 @@ def _some(self:Dataset, batch_size=1):
 # %% ../../nbs/data/05_windows.ipynb #244c94ed
 def _take(x, rows):
     "Rows of a tensor: a slice, or a tensor of positions."
-    return x[rows] if isinstance(rows, slice) else x.index_select(0, rows.to(x.device))
+    return x[rows] if isinstance(rows, slice) else x.index_select(0, _send(rows, x.device))
 
 @patch
 def _columns(self:Dataset):
@@ -212,7 +212,7 @@ def _values(self:Dataset, rows, start):
     columns,width,device,w = self._columns(),self.frame_size+1,self.device,self._windows
     if len(start)==0: return [x.new_empty(0, width) for x in columns] # the log may be shorter than a window
     if not self.pad: return [x.unfold(0, width, 1).index_select(0, start) for x in columns]
-    rows = torch.arange(rows.start, rows.stop, device=device) if isinstance(rows, slice) else rows.to(device)
+    rows = _send(torch.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows, device)
     if self._ends is None: self._ends = [torch.from_numpy(x).to(device) for x in (w.ends, w.begin)]
     begin = self._ends[1][torch.searchsorted(self._ends[0], rows.long(), right=True)]
     place = start[:,None].long()+torch.arange(width, device=device)
