@@ -16,6 +16,7 @@ import torch
 from .outputs import _no_formula
 from .parts import _in_evaluation
 from .recommender import Recommender, _best, _check_log, _tell_short
+from .sources import _opened
 from ..data.log import Log
 from ..data.shards import Shards, _map_parts
 from ..io import _hash_arrays, _write_json, atomic_write, patch, progress
@@ -149,7 +150,7 @@ def recommend_all(
     self:Recommender, # a fitted model
     path:str|Path, # CSV or Parquet file: user_id, rank (from 1), item_id, title, score; of `Shards` a folder
     k:int=10, # items for each user
-    log:Log|Shards|None=None, # log whose users are asked; the one that was learnt from when absent
+    log:Log|Shards|str|Path|None=None, # log whose users are asked, or its path; None: the one learnt from
     exclude=None, # ids or titles of items that nobody is recommended
     only=None, # ids or titles of the items to choose from
     repeats:bool=False, # items that a user has rated may be recommended again
@@ -161,6 +162,7 @@ def recommend_all(
     if threads is not None and threads<1: raise ValueError(f'threads must be at least 1, got {threads}')
     lists = dict(exclude=exclude, only=only)
     lists = {name: None if x is None else self.find_items(x, name) for name,x in lists.items()}
+    log = _opened(log)
     if isinstance(log, Shards):
         threads = threads if executor is None else threads or 1
         return _recommend_parts(self, Path(path), log, k, lists, repeats, threads, executor)
