@@ -65,18 +65,23 @@ def build_parts(source, out, n):
     build_shards(source, out, int(n))
 
 
+def make_vectors(out):
+    "Random vectors of the items of a file or a folder."
+    import torch
+    from recnn.data.log import Log
+    from recnn.data.shards import Shards
+    from recnn.vectors import ItemVectors
+    log = Shards(out).log(0) if Path(out).is_dir() else Log.open(out, mapped=True, verify=False)
+    matrix = torch.randn(log.n_items, DIM, generator=torch.Generator().manual_seed(0))
+    return ItemVectors(log.item_ids, matrix, log.titles)
+
+
 def walk(out):
     "A shuffled pass over a file or a folder; the number of windows."
     import torch
-    from recnn.data.log import Log
     from recnn.data.part_windows import Dataset
-    from recnn.data.shards import Shards
-    from recnn.vectors import ItemVectors
     torch.set_num_threads(1)
-    log = Shards(out).log(0) if Path(out).is_dir() else Log.open(out, mapped=True, verify=False)
-    matrix = torch.randn(log.n_items, DIM, generator=torch.Generator().manual_seed(0))
-    vectors = ItemVectors(log.item_ids, matrix, log.titles)
-    del log
+    vectors = make_vectors(out)
     next(Dataset(out, vectors).batches(BATCH))  # compiles
     start, n = time.process_time(), 0
     for b in Dataset(out, vectors).batches(BATCH): n += len(b.done)
@@ -89,13 +94,10 @@ def train(out, name, batch, updates, threads):
     from recnn.agents.fit import fit
     from recnn.agents.processes import _digest, _joined
     from recnn.app.models import find_model
-    from recnn.data.log import Log
-    from recnn.data.windows import Dataset
-    from recnn.vectors import ItemVectors
+    from recnn.data.part_windows import Dataset
     torch.set_num_threads(int(threads))
-    log, cls, n, times = Log.open(out), find_model(name), int(updates), []
-    matrix = torch.randn(log.n_items, DIM, generator=torch.Generator().manual_seed(0))
-    dataset = Dataset(log, ItemVectors(log.item_ids, matrix, log.titles), cls.frame_size, cls.whole_histories)
+    cls, n, times = find_model(name), int(updates), []
+    dataset = Dataset(out, make_vectors(out), cls.frame_size, cls.whole_histories)
     agent = cls(cls.config_class(embed_dim=DIM, frame_size=dataset.frame_size, batch_size=int(batch)))
     with _joined():
         fit(agent, dataset, 6 * n // 5, log_every=n // 5, callback=lambda row: times.append(

@@ -10,6 +10,7 @@ from copy import deepcopy
 from datetime import timedelta
 import torch
 from torch.overrides import TorchFunctionMode
+from ..data.part_windows import _bounds
 from ..io import patch
 
 # %% auto #0
@@ -23,8 +24,6 @@ def _world():
     return dist.get_rank(),dist.get_world_size()
 
 def _is_first(): return _world()[0]==0
-
-def _bounds(n, size): return [n*r//size for r in range(size+1)]
 
 # %% ../../nbs/agents/22a_processes.ipynb #ac6384a8
 class _WholeMean(torch.autograd.Function):

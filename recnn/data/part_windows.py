@@ -23,6 +23,8 @@ from ..io import _hash_arrays, patch
 __all__ = []
 
 # %% ../../nbs/data/05e_part_windows.ipynb #d32f5bca
+def _bounds(n, size): return [n*r//size for r in range(size+1)]
+
 class _Plan:
     "Rows of an epoch's batches."
     def __init__(self,
@@ -42,7 +44,7 @@ class _Plan:
         whole = self.n*self.streams
         return (self.ends[s][-1]*i*self.streams+s*self.n)//whole
     def split(self, n): # streams of each of n processes; None where they are too few
-        ends = [self.streams*r//n for r in range(n+1)]
+        ends = _bounds(self.streams, n)
         return [range(*x) for x in zip(ends, ends[1:])] if self.streams>=n else None
     def size(self, i, streams): # rows of batch i, from some streams
         return sum(self.before(i+1, s)-self.before(i, s) for s in streams)
@@ -244,12 +246,25 @@ def sequences(self:_PartsDataset, batch_size=16, length=50, shuffle=True, ties=F
 # %% ../../nbs/data/05e_part_windows.ipynb #6ef4e14f
 Dataset.rank_rows = None # a batch has all rows
 
+class _OwnRows(Dataset):
+    "Windows of one log, of which each of several processes reads its rows of a batch."
+    def batches(self, batch_size=256, *options, **named):
+        rank,size = self.rank
+        for rows in self._rows(batch_size, *options, **named):
+            rows = _positions(rows)
+            ends = self.rank_rows = _bounds(len(rows), size)
+            yield self.windows(rows[ends[rank]:ends[rank+1]])
+
 @patch
-def _of_rank(self:Dataset, rank, size): return self
+def _of_rank(self:Dataset, rank, size):
+    "The rows of one of several processes."
+    view = object.__new__(_OwnRows)
+    view.__dict__.update(self.__dict__, rank=(rank,size))
+    return view
 
 @patch
 def _of_rank(self:_PartsDataset, rank, size):
-    "The rows of one of several processes."
+    "As in `Dataset`."
     view = copy(self)
     view.rank,view.rank_rows = (rank,size),None
     return view
