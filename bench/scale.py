@@ -1,6 +1,6 @@
 """Shards: building them from a file, and passing over them, against one file for the whole log.
 
-    python bench/scale.py [--ratings 10000000] [--folder FOLDER] [--rounds 3]
+    python bench/scale.py [--ratings 100000000] [--folder FOLDER] [--rounds 3]
 
 Up to 10 million ratings are drawn in ML-20M's shape (`recnn.data.planted.large_ratings`), and expanded
 (`recnn.data.expand`) to twice the items and as many ratings as are asked for. Each build runs in a process
@@ -184,7 +184,7 @@ def main():
     if sys.argv[1:2] == ["--step"]: return run_step(*sys.argv[2:])
     from record import command_line, record  # which imports torch: a step that needs none counts none
     parser = command_line(__doc__)
-    parser.add_argument("--ratings", type=int, default=10_000_000,
+    parser.add_argument("--ratings", type=int, default=100_000_000,
                         help=f"a multiple of {DRAWN:,}, or less")
     parser.add_argument("--folder", type=Path, help="where files are kept")
     parser.add_argument("--rounds", type=int, default=3, help="trainings by one process and by two")
