@@ -1,6 +1,6 @@
 """Shards: building them from a file, and passing over them, against one file for the whole log.
 
-    python bench/scale.py [--ratings 10000000] [--folder FOLDER] [--rounds 3]
+    python bench/scale.py [--ratings 100000000] [--folder FOLDER] [--rounds 3]
 
 Up to 10 million ratings are drawn in ML-20M's shape (`recnn.data.planted.large_ratings`), and expanded
 (`recnn.data.expand`) to twice the items and as many ratings as are asked for. Each build runs in a process
@@ -10,6 +10,9 @@ size of the largest of them on the disk, `build_over_single` the ratings/s of 64
 file, `walk_over_single` the windows/s of 8 parts over those of one file. Both are ratios of the time that
 the processor worked, since other processes may share the machine; seconds and `load`, the number of
 processes that waited for a core, stand beside them.
+
+`same_ratings` ratings are built by a loop, by two processes and by a dask cluster; all give the same parts,
+whose ratings and split are those of the one file, and metrics that differ by `same_metrics_within` at most.
 
 `two_processes_over_one` divides the updates/s of TD3 by two gloo processes with a thread each by those of one
 process with two threads, on batches of 1,024 windows; `two_processes_over_one_default` is the same of the
@@ -28,6 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 os.environ["RECNN_PROGRESS"] = "0"
@@ -35,11 +39,11 @@ os.environ["RECNN_PROGRESS"] = "0"
 DIM, BATCH, DRAWN = 128, 5000, 10_000_000
 
 
-def draw(out, ratings):
+def draw(out, ratings, items=26_744):
     "Write a log in ML-20M's shape to Parquet."
     from recnn.data.planted import large_ratings
     users = max(int(ratings) * 138_493 // 20_000_263, 1)
-    large_ratings(users, n_ratings=int(ratings)).to_parquet(out)
+    large_ratings(users, int(items), int(ratings)).to_parquet(out)
 
 
 def grow(first, out, times):
@@ -63,6 +67,35 @@ def build_parts(source, out, n):
     from recnn.data.build import build_shards
     shutil.rmtree(out, ignore_errors=True)  # finished parts are not built again
     build_shards(source, out, int(n))
+
+
+def same(source, folder):
+    "Parts by a loop, by processes and by dask against one file: an error where they differ."
+    import numpy as np
+    from dask.distributed import LocalCluster
+    from recnn.app.recommender import evaluate
+    from recnn.app.schedulers import _processes
+    from recnn.data.build import build_shards
+    from recnn.data.log import read_log
+    from recnn.data.shards import _split_by_hash
+    one, found = read_log(source), []
+    one = replace(one, split=_split_by_hash(one.user_ids, .1, .2, 0))
+    with LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster:
+        for i, who in enumerate((None, 2, cluster.scheduler_address)):
+            with _processes(who) as executor:
+                found.append(build_shards(source, f"{folder}/{i}", 8, executor=executor))
+    parts = [s.manifest["parts"] for s in found]
+    if not parts[0] == parts[1] == parts[2]: raise RuntimeError("other parts")
+    for i in np.random.default_rng(0).permutation(8):
+        log = found[0].log(i)
+        users = np.searchsorted(one.user_ids, log.user_ids)
+        mine = np.isin(one.user, users)
+        pairs = [(getattr(one, name)[mine], getattr(log, name)) for name in ("item", "reward", "timestamp")]
+        pairs += [(one.user_ids[users], log.user_ids), (one.split[users], log.split),
+                  (np.diff(one.bounds)[users], np.diff(log.bounds))]
+        if not all(np.array_equal(a, b) for a, b in pairs): raise RuntimeError(f"part {i} differs")
+    a, b = (evaluate(["popularity", "item_knn"], x).to_numpy(float) for x in (one, found[0]))
+    return dict(same_ratings=len(one), same_metrics_within=float(np.abs(a - b).max()))
 
 
 def make_vectors(out):
@@ -106,7 +139,7 @@ def train(out, name, batch, updates, threads):
     return dict(rate=rates[0], cpu_rate=rates[1], digest=int(_digest(agent)))
 
 
-STEPS = dict(draw=draw, grow=grow, build_one=build_one, build_parts=build_parts, walk=walk, train=train)
+STEPS = {f.__name__: f for f in (draw, grow, build_one, build_parts, same, walk, train)}
 
 
 def run_step(name, *words):
@@ -155,6 +188,15 @@ def measure_processes(folder, rounds):
     return f
 
 
+def measure_same(folder):
+    "Whether parts equal one file, for 4 million ratings."
+    first, source = folder / "few.parquet", folder / "same.parquet"
+    in_process("draw", first, 1_000_000, 3000)
+    in_process("grow", first, source, 4)
+    made = in_process("same", source, folder / "same")
+    return {name: made[name] for name in ("same_ratings", "same_metrics_within")}
+
+
 def size_gb(path): return Path(path).stat().st_size / 1e9
 
 
@@ -182,7 +224,7 @@ def main():
     if sys.argv[1:2] == ["--step"]: return run_step(*sys.argv[2:])
     from record import command_line, record  # which imports torch: a step that needs none counts none
     parser = command_line(__doc__)
-    parser.add_argument("--ratings", type=int, default=10_000_000,
+    parser.add_argument("--ratings", type=int, default=100_000_000,
                         help=f"a multiple of {DRAWN:,}, or less")
     parser.add_argument("--folder", type=Path, help="where files are kept")
     parser.add_argument("--rounds", type=int, default=3, help="trainings by one process and by two")
@@ -197,7 +239,7 @@ def main():
             in_process("draw", first, drawn)
             made = in_process("grow", first, source, args.ratings // drawn)
             f = dict(expand_rows_cpu_s=made["expand_rows_cpu_s"], expand_peak_gb=made["peak_gb"])
-        f |= measure(folder, source) | measure_processes(folder, args.rounds)
+        f |= measure(folder, source) | measure_same(folder) | measure_processes(folder, args.rounds)
     figures = dict(ratings=args.ratings, **f, load=os.getloadavg()[0])
     for key, value in figures.items(): print(f"{key:28}{value:14,.3f}")
     record("scale", {k: round(v, 3) for k, v in figures.items()})
