@@ -6,7 +6,8 @@
 from __future__ import annotations
 import warnings
 from copy import copy
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import TYPE_CHECKING
 import numpy as np
 from ..data.log import Log
@@ -69,6 +70,15 @@ def _history_pairs(
     return vstack(blocks, format='csr')
 
 # %% ../../nbs/items/11_histories.ipynb #72a686a1
+def _add_up(found, n):
+    "Sum of sparse matrices [n,n]: one is added to when others of half its size have come together."
+    from scipy.sparse import csr_array
+    kept = [csr_array((n,n), dtype='float64')]
+    for x in found:
+        kept.append(x)
+        while len(kept)>1 and kept[-2].nnz<=2*kept[-1].nnz: kept[-2:] = [kept[-2]+kept[-1]]
+    return reduce(add, reversed(kept))
+
 def _near_pairs(
     log:Log, # ratings to count; their order matters, their rewards do not
     window:int, # largest distance of a pair, in ratings
@@ -77,13 +87,12 @@ def _near_pairs(
     bar:bool, # show progress
 )->csr_array: # [N,N] float64, upper triangle
     "Sum weighted pairs of a log, piece by piece."
-    from scipy.sparse import csr_array
     user,item,n = log.user,log.item,log.n_items
-    upper,begins = csr_array((n,n), dtype='float64'),range(0, len(user), piece)
-    for a in progress(begins, desc='pairs of items') if bar else begins: # pieces overlap by a window
-        end = a+piece+window
-        upper = upper + _window_pairs(user[a:end], item[a:end], n, window, _WEIGHTS[weighting], piece)
-    return upper
+    begins = range(0, len(user), piece)
+    def pairs(a): # pieces overlap by a window
+        rows = slice(a, a+piece+window)
+        return _window_pairs(user[rows], item[rows], n, window, _WEIGHTS[weighting], piece)
+    return _add_up(map(pairs, progress(begins, desc='pairs of items') if bar else begins), n)
 
 # %% ../../nbs/items/11_histories.ipynb #f2feea26
 def _of_part(f, folder, users, keep, options, i):
@@ -104,12 +113,12 @@ class _PartRatings:
         log = shards.log(0, mapped=True)
         self.items,self.item_ids,self.titles,self.n_items = log.items,log.item_ids,log.titles,log.n_items
         self.source = str(shards.folder)
-        self.count = self.sum(_item_counts)
+        self.count = sum(self.map(_item_counts))
     def __len__(self): return int(self.count.sum())
 
-    def sum(self, f, *options): # of a function of each part's log
+    def map(self, f, *options): # results of a function of each part's log
         job = partial(_of_part, f, str(self.shards.folder), self.users, self.keep, options)
-        return sum(_map_parts(job, range(len(self.shards.parts)), self.executor))
+        return _map_parts(job, range(len(self.shards.parts)), self.executor)
 
 # %% ../../nbs/items/11_histories.ipynb #b321264a
 def _item_counts(log):
@@ -122,10 +131,6 @@ def _of_items(log, keep):
     out = copy(log)
     out.keep,out.count = keep,np.where(keep, log.count, 0)
     return out
-
-def _sum(log, f, *options):
-    "A function of a log, or its sum over the parts."
-    return log.sum(f, *options) if isinstance(log, _PartRatings) else f(log, *options)
 
 # %% ../../nbs/items/11_histories.ipynb #ea220ac6
 def _cooccurrence(
@@ -142,7 +147,9 @@ def _cooccurrence(
         raise ValueError(f'window must be at least 1, or None for whole histories, got {window}')
     if len(log)==0: raise ValueError('the log has no ratings; vectors of histories need some')
     if window is None: upper = _history_pairs(log.user, log.item, log.n_items, least)
-    else: upper = _sum(log, _near_pairs, window, weighting, piece, isinstance(log, Log)).astype('float32')
+    elif isinstance(log, Log): upper = _near_pairs(log, window, weighting, piece, True)
+    else: upper = _add_up(log.map(_near_pairs, window, weighting, piece, False), log.n_items)
+    upper = upper.astype('float32')
     return (upper+upper.T).tocsr()
 
 # %% ../../nbs/items/11_histories.ipynb #2c39ff39
