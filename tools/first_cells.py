@@ -22,9 +22,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = "git+https://github.com/recnn/recnn"
 EXTRAS = dict(fastcore="notebooks", seaborn="notebooks", hypothesis="notebooks", fastapi="serve",
-              pydantic="serve", uvicorn="serve", onnx="onnx", onnxruntime="onnx", optuna="tune", faiss="search",
-              umap="umap", openpyxl="excel", httpx="metadata", tenacity="metadata", aiolimiter="metadata",
-              implicit="baselines", threadpoolctl="baselines")  # module -> extra
+              pydantic="serve", uvicorn="serve", onnx="onnx", onnxruntime="onnx", optuna="tune",
+              faiss="search", umap="umap", openpyxl="excel", httpx="metadata", tenacity="metadata",
+              aiolimiter="metadata", implicit="baselines", threadpoolctl="baselines")  # module -> extra
 FLAGS = re.compile(r"^#\|\s*(slow|gpu|data|eval: false)\s*$", re.M)
 FIRST = "try: import recnn.app.notebooks"
 LAST = "#| hide\nfrom recnn.app.notebooks import _nbdev_export\n_nbdev_export()"
