@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from .loading import _generator, _holds_any, _send
+from .loading import _generator, _holds_any, _may_ask, _send
 from .windows import Dataset
 from ..io import _hash_arrays, patch
 
@@ -133,8 +133,10 @@ def _times(self:Dataset):
 def _sequence(self:Dataset, pieces, rows, length, generator=None):
     "Some pieces as a batch; ties are shuffled where there is a generator."
     begin,end,last = (x[rows] for x in (pieces.begin, pieces.end, pieces.last))
-    at = np.stack(np.nonzero(np.arange(length)>=(length-end+begin)[:,None]))
-    begin,end,last,at = (_send(x, self.device) for x in (begin, end, last, at))
+    at = None
+    if not _may_ask(self.table): # the number of steps is known here, and not on a GPU
+        at = _send(np.stack(np.nonzero(np.arange(length)>=(length-end+begin)[:,None])), self.device)
+    begin,end,last = (_send(x, self.device) for x in (begin, end, last))
     columns = self._columns() if generator is None else [*self._columns(), self._times()]
     (items,rewards,*time),none = _gather(columns, begin, end, length)
     items,rewards = items.long().masked_fill(none, -1),rewards.float().masked_fill(none, 0)
