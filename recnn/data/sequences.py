@@ -41,8 +41,8 @@ class SequenceBatch(NamedTuple):
     @classmethod
     def join(cls, batches): # one after another
         first = np.cumsum([0, *(len(b.items) for b in batches)]).tolist()
-        at = [torch.stack([b.at[0]+n, b.at[1]]) for b,n in zip(batches, first)]
-        return cls(*map(torch.cat, zip(*(b[:4] for b in batches))), torch.cat(at, 1))
+        at = [torch.stack([b.at[0]+n, b.at[1]]) for b,n in zip(batches, first) if b.at is not None]
+        return cls(*map(torch.cat, zip(*(b[:4] for b in batches))), torch.cat(at, 1) if at else None)
     @classmethod
     def of(cls, batch): # windows as pieces, with one step each
         if isinstance(batch, cls): return batch
