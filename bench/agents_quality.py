@@ -4,7 +4,8 @@
     python bench/agents_quality.py --data sample --out agents-sample                               a table
 
 With --out, writes bench/results/<out>.json after each row, so that a run that is stopped leaves what it has;
-rows of agents that are not named stay in the file. Each row names the commit that it comes from.
+rows of agents that are not named stay in the file, and with --keep those of other seeds as well. Each row
+names the commit that it comes from.
 
 There are two protocols. *Everyone*: all users learn from all their ratings but the last, which is the item to
 find (part valid: the last but one, learned from the ratings before it). *Held out*: the agent learns from
@@ -133,7 +134,7 @@ def is_stale(args):
     def stale(row):
         again = row["part"] in args.parts and row["protocol"] in args.protocols
         if row["agent"] in BASELINES: return again and bool(args.baselines)
-        return again and row["agent"] in args.agents
+        return again and row["agent"] in args.agents and not args.keep
     return stale
 
 
@@ -152,6 +153,7 @@ def main():
     parser.add_argument("--cache", help="file that keeps the vectors of texts")
     parser.add_argument("--held-seeds", type=int, default=3, help="seeds for held-out users, at most")
     parser.add_argument("--baselines", type=int, default=1, help="0: agents alone")
+    parser.add_argument("--keep", action="store_true", help="keep rows of seeds that are not asked for")
     parser.add_argument("--out", help="name below bench/results to write")
     args = parser.parse_args()
     torch.set_num_threads(1)
