@@ -75,9 +75,11 @@ def fit(
     seed:int=0, # random seed of vectors, weights and batches
     device:str='cpu', # where to train
     executor=None, # with a `map`, for counts over the parts of `Shards`; None: one part after another
+    settings:dict|None=None, # fields of the configuration by name, such as `vectors`, which is taken above
     **options, # of the model: fields of its configuration; of agents `updates` and `callback` too
 )->Recommender:
     "Fit an agent or a baseline on the training users of a log."
+    options |= settings or {}
     if isinstance(which, Recommender):
         return _fit_longer(which, log, users, pad, seed, device, executor, **options)
     cls,of = find_model(which),_source(load_sample() if log is None else log, users, executor)
@@ -87,8 +89,9 @@ def fit(
     if frame_size is None and not cls.whole_histories: frame_size = of.catalogue.frame_size
     frame_size = frame_size or cls.frame_size
     windows = partial(_windows, of, vectors, frame_size, pad or cls.whole_histories, device)
-    return Recommender(of.fit(cls, windows, seed=seed, device=device, **options), of.catalogue.item_ids,
-                       of.catalogue.titles, of.catalogue.rewards, frame_size, vectors=vectors, **of.about())
+    model,known = of.fit(cls, windows, seed=seed, device=device, **options),of.catalogue
+    return Recommender(model, known.item_ids, known.titles, known.rewards, frame_size, vectors=vectors,
+                       **of.about())
 
 # %% ../../nbs/app/40_recommender.ipynb #c40c0011
 def _check_log(r, log):

@@ -51,6 +51,9 @@ class _Processes:
         from concurrent.futures import ProcessPoolExecutor
         from multiprocessing import get_context
         self.pool = ProcessPoolExecutor(self.n, get_context('spawn'), _begin_process)
+    def rest(self): # end the processes until the next job
+        if self.pool: self.pool.shutdown()
+        self.pool = None
     def stop(self):
         from multiprocessing import active_children
         for p in set(active_children())-self.before: p.terminate()
@@ -83,7 +86,7 @@ def _dask(address):
     d = _needs('dask.distributed', 'dask')
     with d.Client(address, timeout=10, set_as_default=False) as client:
         ask = lambda f,jobs: client.map(f, list(jobs), pure=False, retries=_TRIES)
-        try: yield SimpleNamespace(map=ask)
+        try: yield SimpleNamespace(map=ask, rest=lambda: None)
         except d.KilledWorker as e: raise OSError(_KILLED) from e
 
 @contextmanager

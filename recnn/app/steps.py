@@ -153,7 +153,7 @@ def _fit(cls, log, vectors, out, args, words=None, start=None, of=None):
     "A trained model, written to `out`; `start`: a recommender to train further; `of`: the log's source."
     from recnn.agents.processes import _is_first
     from recnn.app.recommender import fit
-    options,checkpoint = _settings(cls, words),_beside(out, '.checkpoint')
+    options,checkpoint = dict(settings=_settings(cls, words)),_beside(out, '.checkpoint')
     if cls.default_updates: # trained step by step
         if args.updates: options['updates'] = args.updates
         watch = _watch(cls, log, vectors, args)
@@ -216,7 +216,7 @@ def _train_on(args, log, pool):
         vectors = of.embed(args.dim, args.seed, args.device)
     if pool and cls.default_updates: # it has counted all that is counted
         of.about()
-        pool.shutdown()
+        pool.rest()
     _fit(cls, log, vectors, args.out, args, args.set, start, of)
 
 # %% ../../nbs/app/42b_steps.ipynb #bd71b9f1
