@@ -132,7 +132,6 @@ def _person_html(person, titles, colours, begin=False):
     return (f'<details class="person" data-row="{person["row"]}"{" open"*begin}><summary>{_escape(about)}'
             f'</summary><div class="lists">{past}{lists}</div></details>')
 
-
 def _people_html(people, titles, often=()):
     "People to choose from, with a slider and a box for each method; `often`: item -> colour."
     names = list(people[0]['lists'])

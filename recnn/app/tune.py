@@ -139,7 +139,7 @@ def _check_search(cls, space, options, metric, trials):
     if wrong: raise ValueError(f'{cls.name} has no option {wrong[0]!r}; it has {", ".join(sorted(known))}')
     if not space: raise ValueError(f'{cls.name} has nothing to search; pass space=..., or tune another model')
 
-def _search(study, trials, cls, log, queries, metric, space, **options):
+def _search(study, trials, cls, log, queries, metric, space, settings, **options):
     "Run the trials that a study lacks."
     from recnn.app.recommender import fit
     known,n = cls.options(),len(_finished(study))
@@ -149,7 +149,7 @@ def _search(study, trials, cls, log, queries, metric, space, **options):
         if cls.default_updates: # trained step by step
             often = dict(evaluate=t.evaluate, evaluate_every=.2, desc=f'trial {n+1} of {trials}')
             watched = dict(callback=t, fit_options=often)
-        model = fit(cls, log, **trial.params, **options, **watched).model
+        model = fit(cls, log, settings=settings|trial.params, **options, **watched).model
         return None if t.pruned else t.values(model)
     try:
         while n<trials:
@@ -176,6 +176,7 @@ def tune(
     pad:bool=False, # learn from padded windows too
     seed:int=0, # random seed of the search and, in each trial, of vectors, weights and batches
     device:str='cpu', # where to train
+    settings:dict|None=None, # fields of the configuration by name, such as `vectors`, which is taken above
     **options, # the same in each trial: `updates` of agents, fields of the configuration
 )->optuna.Study: # `best_params` are options for `fit`
     "Search for the options of a model that rank best for the validation users of a log."
@@ -184,15 +185,17 @@ def tune(
     from recnn.app.sources import _make_vectors
     from recnn.data.log import load_sample
     cls,log = find_model(which),load_sample() if log is None else log
+    options |= settings or {}
     log = log.select(log.split[log.user]!=2) # nothing below knows a rating of a test user
     space = {k: v for k,v in (cls.search_space() if space is None else space).items() if k not in options}
     _check_search(cls, space, options, metric, trials)
-    options |= dict(frame_size=frame_size, pad=pad, seed=seed)
+    how = dict(frame_size=frame_size, pad=pad, seed=seed)
     queries = _questions(log, cls, frame_size, asked, repeats)
-    found = _open_study(study, _describe_search(cls, log, vectors, space, options=options, metric=metric,
+    found = _open_study(study, _describe_search(cls, log, vectors, space, options=options|how, metric=metric,
                                                 asked=asked, repeats=repeats, dim=dim))
     if vectors is None and cls.needs_vectors: vectors = _make_vectors(log.part('train'), dim, seed, device)
-    return _search(found, trials, cls, log, queries, metric, space, vectors=vectors, device=device, **options)
+    return _search(found, trials, cls, log, queries, metric, space, options, vectors=vectors, device=device,
+                   **how)
 
 # %% ../../nbs/app/47_tune.ipynb #7b1e4744
 def _tune_arguments(parser):
@@ -241,11 +244,12 @@ def _tune(args):
     from recnn.vectors import ItemVectors
     log,cls = _open_log(args.data),find_model(args.agent)
     _print_log(args.data, log, args)
-    options = _settings(cls, args.set)|(dict(updates=args.updates) if args.updates else {})
+    options = dict(updates=args.updates) if args.updates else {}
     vectors = ItemVectors.load(args.vectors) if args.vectors else None
     print(f'{cls.label}: {args.metric} on validation users; test users are left out')
     study = tune(cls, log, args.trials, args.study, args.metric, None, args.asked, args.repeats, vectors,
-                 args.frame_size, args.dim, args.pad, args.seed, args.device, **options)
+                 args.frame_size, args.dim, args.pad, args.seed, args.device, _settings(cls, args.set),
+                 **options)
     n = len(_finished(study))
     pruned = sum(t.state.name=='PRUNED' for t in _finished(study))
     print(f'{n} trials, {pruned} of them pruned; s.e.: standard error over users')
