@@ -121,7 +121,7 @@ class ItemConfig:
     weight_decay:float=0. # decoupled weight decay (Loshchilov and Hutter 2019)
     batch_size:int=0 # B, pieces an update; 0: 8 for logs of up to 250,000 ratings, else 16
     epochs:int=5 # passes over the log, where `learn` is given no number of updates
-    n_sampled:int=512 # items drawn for the softmax; 0: all of them, chunk by chunk
+    n_sampled:int|None=None # items drawn for the softmax; 0: all; None: all of up to 20,000, else 512
     ties:bool=False # shuffle ratings of one second in training
     taste:float=0. # weight in the scores of the personal reward, in standard deviations of rewards
     means:float=0. # weight in the scores of an item's mean reward, in the same unit

@@ -35,8 +35,10 @@ class ItemAgent(Agent, abstract=True):
 
     def use_items(self, matrix, counts=None, mean=None, scale=(0.,1.)):
         "Take a catalogue, the mean rewards [N] of its items, and mean and deviation of all rewards."
-        known = self.item_table.matrix
-        if self.actor is not None and matrix.shape==known.shape and matrix.to(known).equal(known): return
+        table,known = self.item_table,self.item_table.matrix
+        if self.actor is not None and matrix.shape==known.shape and matrix.to(known).equal(known):
+            if counts is not None: table.counts = torch.maximum(table.counts, counts.to(table.counts))
+            return
         if self.n_updates:
             raise ValueError(f'the agent has learnt {len(known)} items, and these {len(matrix)} are others; '
                              'keep to its catalogue and vectors, or train a new agent')
@@ -202,15 +204,32 @@ def proto(self:ItemAgent,
     return batch.pick(self.actor(batch.items[:,:-1], batch.rewards[:,:-1], self.generator))
 
 @patch
+def _n_drawn(self:ItemAgent):
+    "Items drawn for the softmax; 0: all are used."
+    m,N = self.config.n_sampled,len(self.actor.bias)
+    if m is None: m = 0 if N<=20_000 else 512
+    return m if m<N else 0
+
+@patch
+def _rated(self:ItemAgent,
+    item:torch.Tensor, # [n] items that were chosen
+    actor=None, # another policy than that of the agent
+)->torch.Tensor: # [N]
+    "Biases of a policy's items; -inf for items without a rating."
+    bias = (actor or self.actor).bias
+    if self.config.vectors=='learned': return bias
+    return bias.masked_fill((self.item_table.counts==0).index_fill(0, item, False), -torch.inf)
+
+@patch
 def behaviour_loss(self:ItemAgent,
     batch:SequenceBatch, # pieces of histories
     proto:torch.Tensor|None=None, # [n,D] proto-actions; those of the actor when absent
 )->torch.Tensor: # [n]
     "Cross-entropy of the policy against the items that were chosen."
-    actor,proto,m = self.actor,self.proto(batch) if proto is None else proto,self.config.n_sampled
-    matrix,bias = actor.encoder.items,actor.bias
-    if m==0 or m>=len(bias): return _CrossEntropy.apply(proto, matrix, bias, batch.item, _chunk(matrix))
-    p = (self.item_table.counts+1)**.75 # flatter than the items' frequencies
+    actor,proto,m = self.actor,self.proto(batch) if proto is None else proto,self._n_drawn()
+    matrix,bias = actor.encoder.items,self._rated(batch.item)
+    if m==0: return _CrossEntropy.apply(proto, matrix, bias, batch.item, _chunk(matrix))
+    p = (self.item_table.counts+1)**.75*(bias>-torch.inf) # flatter than the items' frequencies
     return _sampled_cross_entropy(proto, matrix, bias, batch.item, p/p.sum(), m, self.generator)
 
 # %% ../../nbs/agents/27_item_agent.ipynb #8e6ccc7a

@@ -174,26 +174,39 @@ def _chunk(matrix):
     "Steps of a chunk of logits over the items of a matrix [N,D]."
     return 64 if _may_ask(matrix) else max(2**25//len(matrix), 64)
 
+def _softmax_(z): # logits [n,N] become probabilities in place
+    "Log-normalisers [n] of logits."
+    top = z.amax(1, keepdim=True)
+    total = z.sub_(top).exp_().sum(1, keepdim=True)
+    z.div_(total)
+    return (top+total.log())[:,0]
+
 class _CrossEntropy(torch.autograd.Function):
     "Cross-entropy of a softmax over all items, chunk by chunk."
+    most_kept = 2**25 # probabilities that are kept for the gradient; larger softmaxes are computed twice
     @staticmethod
     def forward(ctx, proto, matrix, bias, item, chunk): # [n,D], [N,D], [N], [n], steps at once -> [n]
+        norms,kept,keep = [],[],len(proto)*len(matrix)<=_CrossEntropy.most_kept
         with torch.autocast(proto.device.type, enabled=False):
             proto,matrix,bias = proto.float(),matrix.float(),bias.float()
-            norm = torch.cat([torch.addmm(bias, p, matrix.T).logsumexp(1) for p in proto.split(chunk)])
-        ctx.save_for_backward(proto, matrix, bias, item, norm)
+            for p in proto.split(chunk):
+                z = torch.addmm(bias, p, matrix.T)
+                norms.append(_softmax_(z) if keep else z.logsumexp(1))
+                if keep: kept.append(z)
+        norm = torch.cat(norms)
+        ctx.save_for_backward(proto, matrix, bias, item, norm, *kept)
         ctx.chunk = chunk
         return norm-(proto*matrix[item]).sum(1)-bias[item]
 
     @staticmethod
     def backward(ctx, grad): # [n]
-        proto,matrix,bias,item,norm = ctx.saved_tensors
+        proto,matrix,bias,item,norm,*kept = ctx.saved_tensors
         to_matrix,to_bias,to_proto = torch.zeros_like(matrix),torch.zeros_like(bias),[]
         with torch.autocast(grad.device.type, enabled=False):
-            for p,i,n,g in zip(*(x.split(ctx.chunk) for x in (proto, item, norm, grad))):
-                z = torch.addmm(bias, p, matrix.T).sub_(n[:,None]).exp_() # softmax of the chunk
-                z[torch.arange(len(i), device=i.device),i] -= 1
-                z.mul_(g[:,None])
+            for k,(p,i,n,g) in enumerate(zip(*(x.split(ctx.chunk) for x in (proto, item, norm, grad)))):
+                z = kept[k] if kept else torch.addmm(bias, p, matrix.T).sub_(n[:,None]).exp_()
+                z = z*g[:,None]
+                z[torch.arange(len(i), device=i.device),i] -= g
                 to_proto.append(z@matrix)
                 to_matrix.addmm_(z.T, p)
                 to_bias += z.sum(0)

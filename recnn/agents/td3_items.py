@@ -42,7 +42,8 @@ class TD3Items(BehaviourCloning):
         return self.q_chosen(h, batch),self.look_ahead(batch, next_q)
 
     def actor_loss(self, batch): # (2)
-        log_pi = self.actor.logits(self.proto(batch)).log_softmax(1)
+        proto,matrix = self.proto(batch),self.actor.encoder.items
+        log_pi = torch.addmm(self._rated(batch.item), proto, matrix.T).log_softmax(1)
         with torch.no_grad(): q = self.critic.all(self.before_and_after(self.critic, batch)[0])[0]
         scale = self.config.alpha/q.abs().mean().clamp(min=1e-8)
         return -scale*(log_pi.exp()*q).sum(1).mean() - log_pi.gather(1, batch.item[:,None]).mean()

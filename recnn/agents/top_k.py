@@ -56,7 +56,7 @@ class TopKReinforce(BehaviourCloning):
     def log_prob(self, batch, actor, generator=None): # [n] of the items that were chosen
         proto = batch.pick(actor(batch.items[:,:-1], batch.rewards[:,:-1], generator))
         matrix = actor.encoder.items
-        return -_CrossEntropy.apply(proto, matrix, actor.bias, batch.item, _chunk(matrix))
+        return -_CrossEntropy.apply(proto, matrix, self._rated(batch.item, actor), batch.item, _chunk(matrix))
 
     def update_behaviour(self, batch): # eq. 5, with weights of its own
         loss = -self.log_prob(batch, self.behaviour, self.generator).mean()
