@@ -35,10 +35,8 @@ class ItemAgent(Agent, abstract=True):
 
     def use_items(self, matrix, counts=None, mean=None, scale=(0.,1.)):
         "Take a catalogue, the mean rewards [N] of its items, and mean and deviation of all rewards."
-        table,known = self.item_table,self.item_table.matrix
-        if self.actor is not None and matrix.shape==known.shape and matrix.to(known).equal(known):
-            if counts is not None: table.counts = torch.maximum(table.counts, counts.to(table.counts))
-            return
+        known = self.item_table.matrix
+        if self.actor is not None and matrix.shape==known.shape and matrix.to(known).equal(known): return
         if self.n_updates:
             raise ValueError(f'the agent has learnt {len(known)} items, and these {len(matrix)} are others; '
                              'keep to its catalogue and vectors, or train a new agent')
@@ -81,10 +79,11 @@ def prepare(self:ItemAgent,
     dataset._count_pieces(self.config.frame_size, 0, 0) # an error where there is no sequence
     facts,matrix = dataset._facts(),dataset.matrix.float()
     if self.config.vectors=='learned': matrix = torch.zeros(len(matrix), self.config.embed_dim)
-    counts,center = facts.count,float(facts.mean)
-    above = (facts.total-center*counts)/(counts+self.n_prior)
-    scale = center,max(math.sqrt(facts.variance), 1e-6)
-    self.use_items(matrix, torch.from_numpy(counts), torch.from_numpy(above).float(), scale)
+    counts,center = torch.from_numpy(facts.count),float(facts.mean)
+    above = torch.from_numpy((facts.total-center*facts.count)/(facts.count+self.n_prior)).float()
+    self.use_items(matrix, counts, above, (center, max(math.sqrt(facts.variance), 1e-6)))
+    table = self.item_table
+    table.counts = torch.maximum(table.counts, counts.to(table.counts)) # larger where the agent learns further
     self.rewards = dataset.rewards
     self.critic_every = 2 if _is_large(dataset) and not self.needs_critic else 1
 
