@@ -244,7 +244,8 @@ def train_on(n_items):
     data, figures = recnn.Dataset(log.part("train"), vectors, 50, pad=True), dict(items=len(ids))
     for kind, name in (("given", "given_"), ("tuned", "")):  # that needs more memory than this
         times = []
-        agent = find_model("default").learn(data, updates=12, vectors=kind, fit_options=dict(log_every=2),
+        agent = find_model("default").learn(data, updates=12, vectors=kind, n_sampled=512,
+                                            fit_options=dict(log_every=2),
                                             callback=lambda row: times.append(time.process_time()))
         lines = Path("/proc/self/status").read_text().splitlines()
         peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1e6

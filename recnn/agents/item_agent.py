@@ -82,8 +82,8 @@ def prepare(self:ItemAgent,
     counts,center = torch.from_numpy(facts.count),float(facts.mean)
     above = torch.from_numpy((facts.total-center*facts.count)/(facts.count+self.n_prior)).float()
     self.use_items(matrix, counts, above, (center, max(math.sqrt(facts.variance), 1e-6)))
-    table = self.item_table
-    table.counts = torch.maximum(table.counts, counts.to(table.counts)) # larger where the agent learns further
+    table = self.item_table # of the first log; here further ratings count too
+    table.counts = torch.maximum(table.counts, counts.to(table.counts))
     self.rewards = dataset.rewards
     self.critic_every = 2 if _is_large(dataset) and not self.needs_critic else 1
 
