@@ -92,7 +92,7 @@ class CQL(BehaviourCloning):
         return logs | dict(conservative_loss=gap.detach())
 
     def update_actor(self, batch): return {} # the policy is a view of the critic
-    def _rated(self, item): return self.actor.bias # the log supports no value of an item without ratings
+    def _rated(self, item, actor=None): return self.actor.bias # unrated items are held down as well
 
 # %% ../../nbs/agents/27f_cql.ipynb #0295681d
 @patch

@@ -204,8 +204,8 @@ class _CrossEntropy(torch.autograd.Function):
         to_matrix,to_bias,to_proto = torch.zeros_like(matrix),torch.zeros_like(bias),[]
         with torch.autocast(grad.device.type, enabled=False):
             for k,(p,i,n,g) in enumerate(zip(*(x.split(ctx.chunk) for x in (proto, item, norm, grad)))):
-                z = kept[k] if kept else torch.addmm(bias, p, matrix.T).sub_(n[:,None]).exp_()
-                z = z*g[:,None]
+                if kept: z = kept[k]*g[:,None]
+                else: z = torch.addmm(bias, p, matrix.T).sub_(n[:,None]).exp_().mul_(g[:,None])
                 z[torch.arange(len(i), device=i.device),i] -= g
                 to_proto.append(z@matrix)
                 to_matrix.addmm_(z.T, p)
