@@ -1,4 +1,4 @@
-"""Training on one GPU: TD3 by graphs, a pass over ML-20M's shape, and an epoch of an agent on histories.
+"""Training on one GPU: TD3 by graphs, a pass over ML-20M's shape, an epoch on histories, the default agent.
 
     python bench/gpu.py [--rounds 7]
     python bench/gpu.py --smoke     the same code on the CPU, on a small log; nothing is recorded or written
@@ -11,7 +11,8 @@ a ratio the median of the ratios within a round. The first turn warms up and doe
 The pass delivers every window of a log of ML-20M's shape once, shuffled, in batches of 16,384, and includes
 the permutation, which the host draws (`permutation_s`). The epoch trains behaviour cloning on all histories
 of that log in pieces of 512 steps, width 64, two blocks of two heads, a softmax over all items, batches of
-64 pieces in bfloat16, update by update and by graphs. `peak_gb` is the largest memory that torch held.
+64 pieces in bfloat16, update by update and by graphs. `peak_gb` is the largest memory that torch held. Last,
+`recnn.fit`'s default agent trains on the bundled sample, both ways, all its updates.
 
 Writes bench/results/gpu.json. Without a GPU it says so and writes nothing.
 """
@@ -31,7 +32,9 @@ from sequences import ml20m_log
 from recnn.agents.bc import BehaviourCloning
 from recnn.agents.graphs import _Graphs
 from recnn.agents.processes import _Group
+from recnn.agents.reward_weighted import RewardWeighted
 from recnn.agents.td3 import TD3
+from recnn.data.log import load_sample
 from recnn.data.windows import Dataset
 from recnn.vectors import ItemVectors
 
@@ -120,6 +123,22 @@ def epoch(log, device, smoke, recorded):
     return {f"epoch_{'graphs' if recorded else 'eager'}_{k}": v for k, v in out.items()}
 
 
+def default(device, smoke):
+    "Seconds of training the default agent on the sample, after a short run to warm up."
+    log = load_sample()
+    data = Dataset(log, random_vectors(log, 64), 50, pad=True, device=device)
+    def seconds(recorded, updates):
+        start = finished(device)
+        agent = RewardWeighted.learn(data, device=device, updates=updates, fit_options=dict(graphs=recorded))
+        return round(finished(device) - start, 2), agent.n_updates
+    found = {}
+    for how in ("eager", "graphs"):
+        recorded = how == "graphs" and not smoke
+        seconds(recorded, 2 if smoke else 50)
+        found[f"default_{how}_s"], found["default_updates"] = seconds(recorded, 2 if smoke else None)
+    return found
+
+
 def main():
     parser = command_line(__doc__)
     parser.add_argument("--rounds", type=int, default=7)
@@ -134,7 +153,8 @@ def main():
     figures = {} if args.smoke else dict(gpu=torch.cuda.get_device_name())
     log = ml20m_log(40, 4000, 300) if args.smoke else ml20m_log()
     parts = (lambda: train(args, device), lambda: walk(log, device, args.rounds),
-             lambda: epoch(log, device, args.smoke, False), lambda: epoch(log, device, args.smoke, True))
+             lambda: epoch(log, device, args.smoke, False), lambda: epoch(log, device, args.smoke, True),
+             lambda: default(device, args.smoke))
     for part in parts:
         found = part()
         print(found, flush=True)

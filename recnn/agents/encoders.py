@@ -83,7 +83,7 @@ def _dropout(
 )->torch.Tensor: # same shape and mean
     "Inverted dropout."
     if generator is None or p==0: return x
-    keep = torch.empty(x.shape, device=x.device).bernoulli_(1-p, generator=generator)
+    keep = torch.rand(x.shape, generator=generator, device=x.device)>=p
     return x*(keep/(1-p))
 
 # %% ../../nbs/agents/20a_encoders.ipynb #9f0ee943

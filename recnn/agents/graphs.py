@@ -7,7 +7,7 @@ from __future__ import annotations
 import math, traceback, warnings
 from collections import Counter
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -63,13 +63,23 @@ def _waits():
 # %% ../../nbs/agents/22b_graphs.ipynb #6b1f0019
 def _fill_up(
     batch, # `SequenceBatch` with at least one step
-)->tuple: # the same with B*L steps, and which of them are its own: [B*L] bool
-    "Repeat a step until there are as many as positions."
+    m:int, # steps to have, at most B*L
+)->tuple: # the same with m steps, and which of them are its own: [m] bool
+    "Repeat a step until there are `m`."
     L,own = batch.steps.shape[1],batch.steps.flatten()
     place = torch.arange(len(own), device=own.device)
     slot = torch.where(own, own.cumsum(0)-1, len(own)) # the last slot takes what is no step
-    order = own.int().argmax().repeat(len(own)+1).scatter(0, slot, place)[:-1]
-    return batch._replace(at=torch.stack([order//L,order%L])),place<own.sum()
+    order = own.int().argmax().repeat(len(own)+1).scatter(0, slot, place)[:m]
+    return batch._replace(at=torch.stack([order//L,order%L])),place[:m]<own.sum()
+
+def _rounded(
+    batch, # `SequenceBatch`
+    parts:int, # round numbers of steps up to B*L
+)->int:
+    "The number of steps of a batch, rounded up."
+    n,(B,L) = int(batch.steps.sum()) if batch.at is None else batch.at.shape[1],batch.steps.shape
+    grain = -(-B*L//parts)
+    return min(-(-n//grain)*grain, B*L)
 
 class _Padded(TorchFunctionMode):
     "Means over the steps of a batch that is filled up."
@@ -147,7 +157,7 @@ class _CudaGraph:
 # %% ../../nbs/agents/22b_graphs.ipynb #6b1f0033
 class _Graphs:
     "Updates of an agent, recorded once a phase."
-    graph,warm = _CudaGraph,3 # kind of recording; ordinary updates of a phase before it is recorded
+    graph,warm,parts = _CudaGraph,3,16 # recordings; ordinary updates before one; round numbers of steps
     def __init__(self,
         group, # `_Group` whose updates they are
         precision:str='float32', # of the products in an update
@@ -160,9 +170,9 @@ class _Graphs:
         self.inputs,self.seen,self.recordings = type(batch)(*new),Counter(),{}
         self.names,self.sizes = {},_step_sizes(self.agent)
 
-    def run(self): # an update of the fixed tensors
-        if not hasattr(self.inputs, 'steps'): return self.group.update(self.inputs, self.precision)
-        batch,own = _fill_up(self.inputs)
+    def run(self, m): # an update of the fixed tensors, with m steps
+        if m is None: return self.group.update(self.inputs, self.precision)
+        batch,own = _fill_up(self.inputs, m)
         with _Padded(own): return self.group.update(batch, self.precision)
 
     def __call__(self, batch): # row of an update
@@ -171,12 +181,13 @@ class _Graphs:
         if len(fields[0])<len(self.inputs[0]): return self.group.update(batch, self.precision)
         for x,y in zip(self.inputs, fields): x.copy_(y, non_blocking=True)
         for n,x in self.sizes.items(): x.fill_(getattr(self.agent, n).defaults['lr']*self.agent.rate())
-        phase = self.agent.phase()
-        self.seen[phase] += 1
-        if self.seen[phase]<=self.warm: return self.remember(phase, self.graph.warm(self.run, self.agent))
-        if phase not in self.recordings: self.record(phase)
+        kind = phase,m = self.agent.phase(),_rounded(batch, self.parts) if hasattr(batch, 'steps') else None
+        run = partial(self.run, m)
+        self.seen[kind] += 1
+        if self.seen[kind]<=self.warm: return self.remember(phase, self.graph.warm(run, self.agent))
+        if kind not in self.recordings: self.record(kind, run)
         self.agent.n_updates += 1
-        return self.recordings[phase].replay()
+        return self.recordings[kind].replay()
 
 # %% ../../nbs/agents/22b_graphs.ipynb #6b1f0034
 @patch
@@ -188,17 +199,17 @@ def remember(self:_Graphs, phase, row):
                      'define `phase`, or use graphs=False')
 
 @patch
-def record(self:_Graphs, phase):
+def record(self:_Graphs, kind, run):
     "Record an update, which changes nothing."
     agent,recording = self.agent,self.graph(self.agent)
     n = agent.n_updates
     try:
-        with _recordable(agent, self.sizes): recording.record(self.run)
+        with _recordable(agent, self.sizes): recording.record(run)
     except RuntimeError as e:
         raise RuntimeError(f'an update of {agent.label} cannot be recorded ({e}); use graphs=False') from e
     agent.n_updates = n
-    self.remember(phase, recording.row)
-    self.recordings[phase] = recording
+    self.remember(kind[0], recording.row)
+    self.recordings[kind] = recording
 
 # %% ../../nbs/agents/22b_graphs.ipynb #33b89767
 def _has_bfloat16(device): return device.type!='cpu' or torch.ops.mkldnn._is_mkldnn_bf16_supported()

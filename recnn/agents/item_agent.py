@@ -27,7 +27,7 @@ class ItemAgent(Agent, abstract=True):
     "Policy over the items of a catalogue, and values of all items, from whole histories."
     config_class,frame_size,n_prior = ItemConfig,50,5 # ratings that an item's mean begins with
     needs_critic,whole_histories = False,True # whether it learns from values
-    critic_every = 1 # updates of the actor for each of the critic; 2 for large logs
+    critic_every = 1 # updates of the actor for each of the critic
     networks = ('actor','critic','critic_target','likes')
     actor = critic = None # until there is a catalogue
     def _make_networks(self, generator): self.source = generator
@@ -85,7 +85,7 @@ def prepare(self:ItemAgent,
     table = self.item_table # of the first log; here further ratings count too
     table.counts = torch.maximum(table.counts, counts.to(table.counts))
     self.rewards = dataset.rewards
-    self.critic_every = 2 if _is_large(dataset) and not self.needs_critic else 1
+    self.critic_every = 1 if self.needs_critic else 2
 
 @patch
 def batches(self:ItemAgent, dataset, seed, start):
@@ -240,11 +240,12 @@ def _lambda_returns(
     lam:float, # lambda, in [0,1]
 )->torch.Tensor: # [B,L]
     "Lambda-returns of the steps of pieces."
-    out,g = torch.empty_like(reward),value[:,-1]
-    for t in reversed(range(reward.shape[1])):
-        g = reward[:,t] + gamma*~done[:,t]*((1-lam)*value[:,t]+lam*g)
-        out[:,t] = g
-    return out
+    follows,g,out = gamma*~done,value[:,-1],[]
+    now,rest = reward+(1-lam)*follows*value,lam*follows
+    for a,b in zip(reversed(now.unbind(1)), reversed(rest.unbind(1))):
+        g = a + b*g
+        out.append(g)
+    return torch.stack(out[::-1], 1)
 
 # %% ../../nbs/agents/27_item_agent.ipynb #5ba2bfa9
 @patch

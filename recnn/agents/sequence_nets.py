@@ -71,8 +71,8 @@ class _HistoryEncoder(nn.Module):
         none = items<0
         return x.masked_fill(none[...,None], 0.) if _holds_any(none) else x
 
-    def forward(self, items, rewards, generator=None): # [B,L], [B,L] -> [B,L,H]
-        x = self.look_up(items)*math.sqrt(self.items.shape[1])
+    def forward(self, items, rewards, generator=None, vectors=None): # [B,L], [B,L] -> [B,L,H]
+        x = (self.look_up(items) if vectors is None else vectors)*math.sqrt(self.items.shape[1])
         if generator is not None and self.item_dropout:
             x = x*(torch.rand(items.shape, generator=generator, device=x.device)>=self.item_dropout)[...,None]
         rewards = (rewards[...,None]-self.scale[0])/self.scale[1]
@@ -123,8 +123,9 @@ class _ItemPolicy(nn.Module):
         _draw_uniform(self.out, generator or torch.Generator().manual_seed(0))
 
     def forward(self, items, rewards, generator=None): # [B,L], [B,L] -> [B,L,D]
-        near = self.skip(self.encoder.look_up(items))
-        return self.out(self.encoder(items, rewards, generator)) + math.sqrt(near.shape[2])*near
+        e = self.encoder.look_up(items)
+        near,h = self.skip(e),self.encoder(items, rewards, generator, e)
+        return self.out(h) + math.sqrt(near.shape[2])*near
 
     def logits(self, proto): return proto@self.encoder.items.T + self.bias # [n,D] -> [n,N]
 
@@ -172,45 +173,56 @@ class _ItemCritic(nn.Module):
 # %% ../../nbs/agents/20c_sequence_nets.ipynb #e0e54c82
 def _chunk(matrix):
     "Steps of a chunk of logits over the items of a matrix [N,D]."
-    return 64 if _may_ask(matrix) else max(2**25//len(matrix), 64)
+    return 128 if _may_ask(matrix) else max(2**25//len(matrix), 128)
 
-def _softmax_(z): # logits [n,N] become probabilities in place
-    "Log-normalisers [n] of logits."
-    top = z.amax(1, keepdim=True)
-    total = z.sub_(top).exp_().sum(1, keepdim=True)
-    z.div_(total)
-    return (top+total.log())[:,0]
+def _residuals(
+    proto:torch.Tensor, # [n,D] proto-actions
+    matrix:torch.Tensor, # [N,D] vectors of all items
+    bias:torch.Tensor, # [N] biases of the logits
+    item:torch.Tensor, # [n] items really chosen
+    z:torch.Tensor, # [n,N], written: the logits
+    p:torch.Tensor, # [n,N], written: the probabilities, less 1 for the item that was chosen
+)->torch.Tensor: # [n]
+    "Log-normalisers."
+    torch.addmm(bias, proto, matrix.T, out=z)
+    torch.softmax(z, 1, out=p)
+    norm = z.amax(1)-p.amax(1).log()
+    p[torch.arange(len(p), device=p.device),item] -= 1
+    return norm
 
 class _CrossEntropy(torch.autograd.Function):
     "Cross-entropy of a softmax over all items, chunk by chunk."
     most_kept = 2**25 # probabilities that are kept for the gradient; larger softmaxes are computed twice
     @staticmethod
     def forward(ctx, proto, matrix, bias, item, chunk): # [n,D], [N,D], [N], [n], steps at once -> [n]
-        norms,kept,keep = [],[],len(proto)*len(matrix)<=_CrossEntropy.most_kept
+        proto,matrix,bias = proto.float(),matrix.float(),bias.float()
+        n,norms,z = len(proto),[],proto.new_empty(min(chunk, len(proto)), len(matrix))
+        keep = n*len(matrix)<=_CrossEntropy.most_kept
+        kept = z.new_empty(n, len(matrix)) if keep else torch.empty_like(z)
         with torch.autocast(proto.device.type, enabled=False):
-            proto,matrix,bias = proto.float(),matrix.float(),bias.float()
-            for p in proto.split(chunk):
-                z = torch.addmm(bias, p, matrix.T)
-                norms.append(_softmax_(z) if keep else z.logsumexp(1))
-                if keep: kept.append(z)
-        norm = torch.cat(norms)
-        ctx.save_for_backward(proto, matrix, bias, item, norm, *kept)
+            for a in range(0, n, chunk):
+                own,i = proto[a:a+chunk],item[a:a+chunk]
+                p = kept[a:a+chunk] if keep else kept[:len(i)]
+                norms.append(_residuals(own, matrix, bias, i, z[:len(i)], p))
+        ctx.save_for_backward(proto, matrix, bias, item, *([kept] if keep else []))
         ctx.chunk = chunk
-        return norm-(proto*matrix[item]).sum(1)-bias[item]
+        return torch.cat(norms)-(proto*matrix[item]).sum(1)-bias[item]
 
     @staticmethod
     def backward(ctx, grad): # [n]
-        proto,matrix,bias,item,norm,*kept = ctx.saved_tensors
-        to_matrix,to_bias,to_proto = torch.zeros_like(matrix),torch.zeros_like(bias),[]
+        proto,matrix,bias,item,*kept = ctx.saved_tensors
+        to_proto,to_matrix,to_bias = (torch.zeros_like(x) for x in (proto, matrix, bias))
+        weighted,chunk = grad[:,None]*proto,ctx.chunk
+        if not kept: z,buffer = (proto.new_empty(min(chunk, len(proto)), len(matrix)) for _ in range(2))
         with torch.autocast(grad.device.type, enabled=False):
-            for k,(p,i,n,g) in enumerate(zip(*(x.split(ctx.chunk) for x in (proto, item, norm, grad)))):
-                if kept: z = kept[k]*g[:,None]
-                else: z = torch.addmm(bias, p, matrix.T).sub_(n[:,None]).exp_().mul_(g[:,None])
-                z[torch.arange(len(i), device=i.device),i] -= g
-                to_proto.append(z@matrix)
-                to_matrix.addmm_(z.T, p)
-                to_bias += z.sum(0)
-        return torch.cat(to_proto),to_matrix,to_bias,None,None
+            for a in range(0, len(proto), chunk):
+                own,i,g = (x[a:a+chunk] for x in (proto, item, grad))
+                p = kept[0][a:a+chunk] if kept else buffer[:len(i)]
+                if not kept: _residuals(own, matrix, bias, i, z[:len(i)], p)
+                torch.mm(p, matrix, out=to_proto[a:a+chunk])
+                to_matrix.addmm_(p.T, weighted[a:a+chunk])
+                to_bias.addmv_(p.T, g)
+        return to_proto.mul_(grad[:,None]),to_matrix,to_bias,None,None
 
 # %% ../../nbs/agents/20c_sequence_nets.ipynb #4670c761
 def _sampled_cross_entropy(
