@@ -26,6 +26,8 @@ from agents_quality import item_vectors
 from logs import open_log
 from record import RESULTS, Table, as_json, command_line, commit, machine, rounded, write
 from recnn.agents.bc import BehaviourCloning
+from recnn.agents.cql import CQL
+from recnn.agents.iql import IQL
 from recnn.agents.reward_weighted import RewardWeighted
 from recnn.agents.td3_items import TD3Items
 from recnn.data.windows import Dataset
@@ -40,6 +42,8 @@ NETWORKS = {"twin": (BehaviourCloning, ALONE | dict(n_sampled=0)),
             "twin, dropout .3": (BehaviourCloning, ALONE | dict(n_sampled=0, dropout=.3)),
             "weights .15": (RewardWeighted, ALONE | dict(n_sampled=0, beta=.15)),
             "weights .3": (RewardWeighted, ALONE | dict(n_sampled=0, beta=.3)),
+            "CQL": (CQL, dict(taste=0., means=0.)),
+            "IQL": (IQL, dict(taste=0., means=0.)),
             "TD3 over items": (TD3Items, dict(alpha=1.)),
             "TD3 over items, alpha 3": (TD3Items, dict(alpha=3.))}
 SCORES = [dict(means=means, taste=taste) for means, taste in product((0., .25, .5), (0., .5, 1., 1.5, 2.))]
