@@ -86,12 +86,16 @@ def pairs_of_arms(found):
     return [(a, b) for a, b in pairs if a in found and b in found]
 
 
+def against(judged, others, **head):
+    "Rows of what was judged, seed by seed, against others of the same seeds, a row a figure."
+    table = compare_satisfaction(judged, others)
+    return [rounded(head | dict(figure=f) | {k: float(v) for k, v in r.items()}) for f, r in table.iterrows()]
+
+
 def comparison(found, name, other):
-    "Rows of an arm against another, a row a figure, over the seeds that both have."
+    "Rows of an arm against another, over the seeds that both have."
     n = min(len(found[name]), len(found[other]))
-    table = compare_satisfaction(found[name][:n], found[other][:n])
-    return [rounded(dict(arm=name, other=other, figure=f) | {k: float(v) for k, v in r.items()})
-            for f, r in table.iterrows()]
+    return against(found[name][:n], found[other][:n], arm=name, other=other)
 
 
 def main():

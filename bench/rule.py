@@ -25,6 +25,7 @@ import torch
 from agents_quality import item_vectors
 from logs import open_log
 from record import RESULTS, Table, as_json, command_line, commit, machine, rounded, write
+from reinforcement import against
 from recnn.agents.bc import BehaviourCloning
 from recnn.agents.cql import CQL
 from recnn.agents.iql import IQL
@@ -32,7 +33,7 @@ from recnn.agents.reward_weighted import RewardWeighted
 from recnn.agents.td3_items import TD3Items
 from recnn.data.windows import Dataset
 from recnn.evaluation.queries import leave_last_n
-from recnn.evaluation.satisfaction import Satisfaction, compare_satisfaction
+from recnn.evaluation.satisfaction import Satisfaction
 
 ALONE = dict(critic="none", taste=0., means=0.)
 NETWORKS = {"twin": (BehaviourCloning, ALONE | dict(n_sampled=0)),
@@ -55,10 +56,9 @@ def compared(found, twin):
     for name, judged in found.items():
         seeds = sorted(judged.keys() & twin.keys())
         if not seeds: continue
-        table = compare_satisfaction([judged[s] for s in seeds], [twin[s] for s in seeds])
-        for f in FIGURES:
-            yield rounded(dict(zip(("network", "means", "taste"), name), figure=f, seeds=len(seeds))
-                          | {k: float(v) for k, v in table.loc[f].items()})
+        head = dict(zip(("network", "means", "taste"), name), seeds=len(seeds))
+        rows = against(*([x[s] for s in seeds] for x in (judged, twin)), **head)
+        yield from (r for r in rows if r["figure"] in FIGURES)
 
 
 def main():

@@ -173,7 +173,8 @@ class _ItemCritic(nn.Module):
 # %% ../../nbs/agents/20c_sequence_nets.ipynb #e0e54c82
 def _chunk(matrix):
     "Steps of a chunk of logits over the items of a matrix [N,D]."
-    return 128 if _may_ask(matrix) else max(2**25//len(matrix), 128)
+    most = max(2**25//len(matrix), 64)
+    return min(most, 128) if _may_ask(matrix) else most
 
 def _residuals(
     proto:torch.Tensor, # [n,D] proto-actions
@@ -190,6 +191,7 @@ def _residuals(
     p[torch.arange(len(p), device=p.device),item] -= 1
     return norm
 
+# %% ../../nbs/agents/20c_sequence_nets.ipynb #5c7d9a10
 class _CrossEntropy(torch.autograd.Function):
     "Cross-entropy of a softmax over all items, chunk by chunk."
     most_kept = 2**25 # probabilities that are kept for the gradient; larger softmaxes are computed twice

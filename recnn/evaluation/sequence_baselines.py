@@ -135,11 +135,11 @@ def _check_frame(self:SequenceModel, frame_size):
 def scores(self:SequenceModel,
     queries:Queries, # users asked about
 )->torch.Tensor: # [U,N], larger is better
-    "Logits of all items."
-    self._check_frame(queries.items.shape[1])
+    "Logits of all items, from the last items of states that may be longer than the model reads."
+    state = [x[:,-self.config.frame_size:] for x in (queries.items, queries.rewards)]
+    self._check_frame(state[0].shape[1])
     if self.net is None: raise ValueError('the model knows no items yet; train it with `fit_sequence`')
-    state = queries.items.to(self.device),queries.rewards.to(self.device)
-    with torch.no_grad(): return self.net(*state).cpu()
+    with torch.no_grad(): return self.net(*(x.to(self.device) for x in state)).cpu()
 
 # %% ../../nbs/evaluation/34a_sequence_baselines.ipynb #28898e4a
 def _train(model, train, seed, epochs, valid=None, patience=2, k=10, callback=None):
