@@ -156,7 +156,7 @@ class _CudaGraph:
 
 # %% ../../nbs/agents/22b_graphs.ipynb #6b1f0033
 class _Graphs:
-    "Updates of an agent, recorded once a phase."
+    "Updates of an agent, recorded once for each phase and number of steps."
     graph,warm,parts = _CudaGraph,3,16 # recordings; ordinary updates before one; round numbers of steps
     def __init__(self,
         group, # `_Group` whose updates they are
