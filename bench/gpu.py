@@ -12,7 +12,7 @@ The pass delivers every window of a log of ML-20M's shape once, shuffled, in bat
 the permutation, which the host draws (`permutation_s`). The epoch trains behaviour cloning on all histories
 of that log in pieces of 512 steps, width 64, two blocks of two heads, a softmax over all items, batches of
 64 pieces in bfloat16, update by update and by graphs. `peak_gb` is the largest memory that torch held. Last,
-`recnn.fit`'s default agent trains on the bundled sample, both ways, all its updates.
+`recnn.fit`'s default agent trains on the bundled sample, with random vectors, both ways, all its updates.
 
 Writes bench/results/gpu.json. Without a GPU it says so and writes nothing.
 """

@@ -89,8 +89,8 @@ def main():
             rows.append(rounded(row | {k: float(v) for k, v in judged.row().items()}))
             table.add(rows[-1])
         if args.out:
-            against = [*compared(found, found.get(("twin", 0., 0.), {}))]
-            write(args.out, as_json(dict(machine=machine()) | about, dict(rows=rows, compared=against)))
+            changes = [*compared(found, found.get(("twin", 0., 0.), {}))]
+            write(args.out, as_json(dict(machine=machine()) | about, dict(rows=rows, compared=changes)))
     if args.out: print(RESULTS / f"{args.out}.json")
 
 
